@@ -1,0 +1,140 @@
+"""Turn a trained checkpoint into the integer model that files are made with.
+
+    python models/training/export.py runs/s1-pair/checkpoint.pt --train DIR --out models/s1-pair-1
+
+Weights become signed bytes with a power-of-two step a row, biases integers, scales a table index; every layer's
+accumulator is bounded below 2^24. The entropy tables are then fitted to what the integer model makes of the training
+rasters. Writes `weights.safetensors` and `config.json` (with the weights' SHA-256).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+
+from data import load_folder
+from model import HEAD_SCALE, Codec
+from tables import SCALE_STEP, SMALLEST_SCALE, fitted_tables, gaussian_tables
+from sarz_format.codec.model import (
+    ACTIVATION_LIMIT, DELTA_BITS, FLOAT32_EXACT, INDEX_BITS, LAP_BITS, LATENT_BITS, MATRIX_BITS, PIXEL_BITS, QUALITIES,
+    WIDE_LIMIT, Z_LIMIT, build_model)
+
+UNIT_BITS = 5
+"""A hidden activation of 1.0 is 2^5."""
+
+WIDE_UNIT_BITS = 6
+"""A network input of 1.0 (8 dB) is 2^6 units of 1/8 dB."""
+
+HEAD_BITS = int(math.log2(HEAD_SCALE))
+LARGEST_EXPONENT = 20
+
+
+def integer_layer(weight: np.ndarray, bias: np.ndarray, input_bits: int, output_bits: int, limit: int) -> dict:
+    """Integer form of one convolution: inputs have `input_bits` fractional bits, outputs `output_bits`."""
+    peak = np.abs(weight).max((1, 2, 3)).clip(min=1e-12)
+    exponent = np.minimum(-np.ceil(np.log2(peak / 127)), LARGEST_EXPONENT)
+    while True:
+        scaled = np.rint(weight * 2.0 ** exponent[:, None, None, None])
+        offset = np.rint(bias * 2.0 ** (exponent + input_bits))
+        too_large = np.abs(scaled).sum((1, 2, 3)) * limit + np.abs(offset) >= FLOAT32_EXACT
+        if not too_large.any():
+            break
+        exponent = exponent - too_large
+    return {"weight": scaled.astype(np.int8), "bias": offset.astype(np.int32),
+            "shift": (exponent + input_bits - output_bits).astype(np.int8)}
+
+
+def _layer_plan(blocks: int) -> dict[str, tuple[int, int, int]]:
+    """Name to (input bits, output bits, largest input)."""
+    hidden = (UNIT_BITS, UNIT_BITS, ACTIVATION_LIMIT)
+    wide = (WIDE_UNIT_BITS, UNIT_BITS, WIDE_LIMIT)
+    plan = {}
+    for part, bits in (("g_a", LATENT_BITS), ("g_s", PIXEL_BITS)):
+        plan[f"{part}.first"] = wide
+        plan |= {f"{part}.block{i}.{ab}": hidden for i in range(blocks) for ab in "ab"}
+        plan[f"{part}.head"] = (UNIT_BITS, bits + HEAD_BITS, ACTIVATION_LIMIT)
+    plan |= {"h_a.first": wide, "h_a.second": hidden, "h_a.head": (UNIT_BITS, 0, ACTIVATION_LIMIT)}
+    plan |= {"h_s.first": (0, UNIT_BITS, Z_LIMIT), "h_s.up1": hidden, "h_s.up2": hidden}
+    return plan
+
+
+def integer_arrays(codec: Codec, blocks: int) -> dict[str, np.ndarray]:
+    """Every array of the weights file but the entropy tables."""
+    state = {k: v.detach().double().numpy() for k, v in codec.state_dict().items()}
+    arrays = {"bands": np.array([codec.bands], np.int32), "blocks": np.array([blocks], np.int32)}
+    for name, plan in _layer_plan(blocks).items():
+        source = name.replace("block", "blocks.")
+        layer = integer_layer(state[f"{source}.weight"], state[f"{source}.bias"], *plan)
+        arrays |= {f"{name}.{k}": v for k, v in layer.items()}
+    arrays |= {f"h_s.head.{k}": v for k, v in _parameter_head(state, codec.channels).items()}
+    for name in ("A", "S"):
+        arrays[name] = np.rint(state[name] * 2**MATRIX_BITS).astype(np.int32)
+    for name in ("P", "Q"):
+        arrays[name] = np.rint(state[name] * 2**LAP_BITS).astype(np.int32)
+    return arrays | _quality_tables(codec, state["log_std"])
+
+
+def _parameter_head(state: dict[str, np.ndarray], n: int) -> dict[str, np.ndarray]:
+    """The last layer of the hyper-synthesis: means in latent units, log scales in steps of the scale table."""
+    weight, bias = state["h_s.head.weight"], state["h_s.head.bias"]
+    mean = integer_layer(weight[:n], bias[:n], UNIT_BITS, LATENT_BITS + HEAD_BITS, ACTIVATION_LIMIT)
+    scale = integer_layer(weight[n:] / SCALE_STEP, bias[n:] / SCALE_STEP, UNIT_BITS, INDEX_BITS, ACTIVATION_LIMIT)
+    return {k: np.concatenate([mean[k], scale[k]]) for k in mean}
+
+
+def _quality_tables(codec: Codec, log_std: np.ndarray) -> dict[str, np.ndarray]:
+    """Steps and scale offsets of every whole quality, ``(101, channels)``."""
+    with torch.no_grad():
+        encode, decode = (d.double().numpy() for d in codec.deltas(torch.linspace(0, 1, QUALITIES)))
+    offset = (log_std - np.log(encode) - math.log(SMALLEST_SCALE)) / SCALE_STEP
+    unit = 2.0 ** (LATENT_BITS + DELTA_BITS)
+    return {"delta_encode": np.rint(encode * unit).astype(np.int32),
+            "delta_decode": np.rint(decode * unit).astype(np.int32),
+            "index_offset": np.rint(offset * 2**INDEX_BITS).astype(np.int32)}
+
+
+def load_codec(checkpoint: Path) -> tuple[Codec, dict]:
+    """The averaged weights of a checkpoint and its config."""
+    saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    config = saved["config"]
+    codec = Codec(config["bands"], config["width"], config["blocks"])
+    codec.load_state_dict(saved["average"])
+    return codec.eval(), config | {"trained_steps": saved["step"]}
+
+
+def export(checkpoint: Path, train_dir: Path, out: Path) -> dict:
+    """Write the integer model to folder `out`; return its config."""
+    codec, config = load_codec(checkpoint)
+    arrays = integer_arrays(codec, config["blocks"])
+    draft = build_model(arrays | gaussian_tables())
+    images = [x.numpy() for _, x in load_folder(train_dir, config["bands"], tuple(config["exclude"]))]
+    arrays |= fitted_tables(draft, images)
+    build_model(arrays)
+    weights = save({k: np.ascontiguousarray(v) for k, v in sorted(arrays.items())})
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "weights.safetensors").write_bytes(weights)
+    described = {"id": out.name, "format": 1, "bands": config["bands"], "channels": codec.channels,
+                 "width": config["width"], "blocks": config["blocks"],
+                 "weights_sha256": hashlib.sha256(weights).hexdigest(), "training": config}
+    (out / "config.json").write_text(json.dumps(described, indent=1, sort_keys=True) + "\n")
+    return described
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--train", type=Path, required=True, help="rasters that the entropy tables are fitted to")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the model; its name is the model's id")
+    args = parser.parse_args()
+    print(json.dumps(export(args.checkpoint, args.train, args.out), indent=1))
+
+
+if __name__ == "__main__":
+    main()

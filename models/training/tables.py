@@ -1,0 +1,121 @@
+"""Entropy tables: discretised Gaussians to start with, then what the integer model's symbols really are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from scipy.special import ndtr
+
+from sarz_format.codec.latents import quantise, table_numbers
+from sarz_format.codec.lapping import lap_analysis
+from sarz_format.codec.model import HYPER_CHANNELS, PIXEL_BITS, QUALITIES, SCALES, IntegerModel
+from sarz_format.codec.network import Frame, Network
+
+SMALLEST_SCALE, LARGEST_SCALE = 0.08, 40.0
+SCALE_STEP = math.log(LARGEST_SCALE / SMALLEST_SCALE) / (SCALES - 1)
+REACH = 127
+TOTAL = 4096
+FIT_QUALITIES = (5, 20, 35, 50, 65, 80, 95)
+PRIOR_COUNT = 3000.0
+"""Weight, in symbols, of the Gaussian that an observed histogram is mixed with."""
+
+
+def gaussian_mass(scale: float, reach: int = REACH) -> np.ndarray:
+    """Probabilities of -reach..reach, and of everything beyond last."""
+    k = np.arange(-reach, reach + 1)
+    mass = ndtr((k + 0.5) / scale) - ndtr((k - 0.5) / scale)
+    return np.append(mass, max(1.0 - mass.sum(), 1e-9))
+
+
+def integer_counts(mass: np.ndarray) -> tuple[np.ndarray, int]:
+    """Counts summing to 4096 and the reach: symbols rarer than half a count are left to the escape."""
+    mass = mass / mass.sum()
+    centre = (len(mass) - 2) // 2
+    likely = np.flatnonzero(mass[centre:-1] * TOTAL >= 0.5)
+    reach = int(likely.max(initial=0))
+    kept = mass[centre - reach : centre + reach + 1]
+    wanted = np.append(kept, max(1.0 - kept.sum(), 0.0)) * TOTAL
+    counts = np.maximum(1, np.rint(wanted)).astype(int)
+    while counts.sum() != TOTAL:
+        step = 1 if counts.sum() < TOTAL else -1
+        gain = np.where(counts + step >= 1, wanted * np.log((counts + step).clip(1) / counts), -np.inf)
+        counts[int(np.argmax(gain))] += step
+    return counts, reach
+
+
+def table_arrays(masses: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """``cdf`` and ``reach`` of a list of probability rows."""
+    cdf, reaches = np.full((len(masses), 258), TOTAL, np.int32), np.zeros(len(masses), np.uint8)
+    for row, mass in enumerate(masses):
+        counts, reaches[row] = integer_counts(mass)
+        cdf[row, 0] = 0
+        cdf[row, 1 : len(counts) + 1] = np.cumsum(counts)
+    return {"cdf": cdf, "reach": reaches}
+
+
+def scale_of(table: int) -> float:
+    """Standard deviation, in symbols, of a table."""
+    return SMALLEST_SCALE * math.exp(table * SCALE_STEP)
+
+
+def gaussian_tables() -> dict[str, np.ndarray]:
+    """Tables before anything was observed."""
+    latent = [gaussian_mass(scale_of(t)) for t in range(SCALES)]
+    return table_arrays(latent + [gaussian_mass(4.0)] * HYPER_CHANNELS)
+
+
+def _histogram(symbols: np.ndarray, tables: np.ndarray, count: int) -> np.ndarray:
+    """Observations by table, ``(count, 2 * REACH + 2)``, beyond the reach in the last column."""
+    column = np.where(np.abs(symbols) <= REACH, symbols + REACH, 2 * REACH + 1)
+    flat = tables.astype(np.int64) * (2 * REACH + 2) + column
+    return np.bincount(flat.ravel(), minlength=count * (2 * REACH + 2)).reshape(count, -1)
+
+
+def observe(model: IntegerModel, images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Histograms of latent symbols by table and of hyperlatents by channel over all images and some qualities."""
+    network = Network(model, torch.device("cpu"))
+    latent, hyper = np.zeros((SCALES, 2 * REACH + 2), np.int64), np.zeros((HYPER_CHANNELS, 2 * REACH + 2), np.int64)
+    coarse = np.zeros(model.channels, bool)
+    for image in images:
+        y, mean, scale, z = _analyse(network, image)
+        hyper += _histogram(z, np.broadcast_to(np.arange(HYPER_CHANNELS), z.shape), HYPER_CHANNELS)
+        for quality in FIT_QUALITIES:
+            _, tables = table_numbers(scale, model.index_offset[quality], coarse)
+            _, symbols = quantise(y, mean, model.delta_encode[quality], coarse)
+            latent += _histogram(symbols, tables, SCALES)
+    return latent, hyper
+
+
+def _analyse(network: Network, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Latents, means, scales ``(positions, channels)`` and hyperlatents of an image, cut to multiples of 32 pixels."""
+    model, halo = network.model, network.model.halo
+    h, w = (n // 32 * 32 for n in image.shape[1:])
+    pixels = np.rint(image[None, :, :h, :w] * 2**PIXEL_BITS).clip(-32768, 32767).astype(np.int16)
+    lap_analysis(pixels[0], model.P)
+    margin = 8 * halo
+    pixels = np.pad(pixels, ((0, 0), (0, 0), (margin, margin), (margin, margin)), mode="edge")
+    y = network.analysis(pixels, Frame(halo, halo, halo, halo))
+    z = network.hyper_analysis(y)
+    mean, scale = network.hyper_synthesis(z)
+    flat = (a.reshape(-1, model.channels) for a in (y, mean, scale))
+    return *flat, z
+
+
+def fitted_tables(model: IntegerModel, images: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Tables of the symmetric observed histograms, each mixed with a little of its Gaussian."""
+    latent, hyper = observe(model, images)
+    masses = []
+    for table, counts in enumerate(latent):
+        body = (counts[:-1] + counts[-2::-1]) / 2.0
+        masses.append(np.append(body, counts[-1]) + PRIOR_COUNT * gaussian_mass(scale_of(table)))
+    k = np.arange(-REACH, REACH + 1)
+    for counts in hyper:
+        total = max(counts[:-1].sum(), 1)
+        mean = (counts[:-1] * k).sum() / total
+        deviation = math.sqrt(max((counts[:-1] * (k - mean) ** 2).sum() / total, 0.05))
+        shifted = ndtr((k - mean + 0.5) / deviation) - ndtr((k - mean - 0.5) / deviation)
+        prior = np.append(shifted, 1e-6)
+        masses.append(counts + 0.05 * total * prior)
+    return table_arrays(masses)

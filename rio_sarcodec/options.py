@@ -1,0 +1,93 @@
+"""Options that more than one command takes, and the parameter types behind them.
+
+What rasterio's own commands have (``--bidx``, ``--bounds``, ``--nodata``, ``--co``) is taken from
+:mod:`rasterio.rio.options` by each command, so that it means the same here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+input_arg = click.argument("files", nargs=-1, required=True, metavar="INPUT...")
+
+output_opt = click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    help="Existing directory for the outputs, which take the inputs' names. With one input it may also be a file.",
+)
+
+device_opt = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the networks run; auto takes the GPU where there is one.",
+)
+
+overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+
+quiet_opt = click.option("-q", "--quiet", is_flag=True, help="No progress bar and no report; errors are still shown.")
+
+json_opt = click.option(
+    "--json", "as_json", is_flag=True, help="Print the report as JSON, one line for each input."
+)
+
+summary_opt = click.option(
+    "--summary",
+    metavar="FILE",
+    help="Write totals, the report of each file, failures and throughput to FILE as JSON.",
+)
+
+
+class BatchSize(click.ParamType):
+    """``auto`` or a whole number of at least 1."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        if value == "auto":
+            return "auto"
+        if isinstance(value, int):
+            return value
+        if not value.isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is neither 'auto' nor a whole number of at least 1", param, ctx)
+        return int(value)
+
+
+batch_size_opt = click.option(
+    "--batch-size",
+    type=BatchSize(),
+    metavar="auto|N",
+    default="auto",
+    show_default=True,
+    help="Tiles that go through the networks at once; auto fits them to the memory. It never changes the result.",
+)
+
+
+class PixelWindow(click.ParamType):
+    """``'col_off row_off width height'``, with spaces or commas, in brackets or not; gives a tuple of four ints."""
+
+    name = "window"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int, int, int]:
+        if isinstance(value, tuple):
+            return value
+        parts = re.split(r"[,\s]+", value.strip(" []()"))
+        if len(parts) != 4 or not all(re.fullmatch(r"[+-]?\d+", part) for part in parts):
+            self.fail(f"{value!r} is not 'col_off row_off width height' in whole pixels", param, ctx)
+        col_off, row_off, width, height = (int(part) for part in parts)
+        return col_off, row_off, width, height
+
+
+window_opt = click.option(
+    "--window",
+    type=PixelWindow(),
+    metavar="'COL ROW WIDTH HEIGHT'",
+    help="Only this window, in pixels: 'col_off row_off width height', as in rasterio.windows.Window.",
+)

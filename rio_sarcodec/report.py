@@ -1,0 +1,57 @@
+"""The reports of compress and decompress as text for a reader."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def compress_text(report: dict[str, Any]) -> str:
+    """What compressing did to one file."""
+    sizes = f"{report['input_bytes']:,} -> {report['output_bytes']:,} bytes"
+    lines = [
+        f"{report['input']} -> {report['output']}",
+        f"  raster   {_shape_text(report)}, {report['scale']} ({report['scale_reason']})",
+        f"  size     {sizes}, 1:{report['ratio']:.1f}, {report['bpp']:.3f} bits a pixel and band",
+        f"  error    {_error_text(report)}, at quality {report['quality']}",
+    ]
+    if len(report["bands"]) > 1:
+        lines += [f"  band {number:<4}{_error_text(band)}" for number, band in enumerate(report["bands"], 1)]
+    lines.append(f"  tiles    {_tiles_text(report)}, in {report['seconds']:.1f} s")
+    return "\n".join(lines + _note_lines(report))
+
+
+def decompress_text(report: dict[str, Any]) -> str:
+    """What decompressing did to one file."""
+    lines = [
+        f"{report['input']} -> {report['output']}",
+        f"  raster   {_shape_text(report)}",
+        f"  size     {report['output_bytes']:,} bytes",
+        f"  tiles    {report['tiles']}, in {report['seconds']:.1f} s",
+    ]
+    damaged = report.get("damaged_tiles") or []
+    if damaged:
+        places = ", ".join(str(tile) for tile in damaged[:8]) + (", ..." if len(damaged) > 8 else "")
+        lines.append(f"  damaged  {len(damaged)} tiles written as nodata: {places}")
+    return "\n".join(lines + _note_lines(report))
+
+
+def _shape_text(report: dict[str, Any]) -> str:
+    count = report["count"]
+    return f"{report['width']} x {report['height']}, {count} band{'s' if count != 1 else ''}, {report['dtype']}"
+
+
+def _error_text(errors: dict[str, Any]) -> str:
+    """RMSE, bias and worst error; a raster without a valid pixel has none."""
+    rmse_db = errors["rmse_db"]
+    if rmse_db is None or math.isnan(rmse_db):
+        return "nothing to measure (no valid pixel)"
+    return f"RMSE {rmse_db:.3f} dB, bias {errors['bias_db']:+.3f} dB, worst {errors['max_error_db']:.2f} dB"
+
+
+def _tiles_text(report: dict[str, Any]) -> str:
+    return f"{report['tiles']} ({report['empty_tiles']} empty, {report['fallback_tiles']} stored losslessly)"
+
+
+def _note_lines(report: dict[str, Any]) -> list[str]:
+    return [f"  note     {note}" for note in report.get("notes", ())]

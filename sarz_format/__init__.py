@@ -1,0 +1,99 @@
+"""Read and write .sarz: SAR rasters in a learned, georeferenced, windowed container.
+
+Importing this package is cheap: it loads no torch, numba or rasterio. Each public name loads its module when it is
+first used, and torch comes with the first pixels that are decoded or encoded.
+
+    import sarz
+
+    with sarz.open("scene.sarz") as src:
+        vv = src.read(1, window=sarz.Window(1024, 2048, 512, 512))
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+from .errors import (
+    DamagedTileError,
+    DeviceError,
+    ModelNotFoundError,
+    OutputExistsError,
+    SarzError,
+    SarzFileNotFoundError,
+    SarzFormatError,
+    SarzIOError,
+    SarzOptionError,
+    SarzWindowError,
+    TileDamageWarning,
+    TruncatedFileError,
+    UnsupportedRasterError,
+    UnsupportedVersionError,
+)
+from .quality import DEFAULT_QUALITY
+from .version import __version__
+
+if TYPE_CHECKING:
+    from rasterio.windows import Window
+
+    from .container import open_container
+    from .convert import CompressReport, DecompressReport, compress, decompress
+    from .info import describe
+    from .reader import Dataset, open
+
+_LAZY = {
+    "CompressReport": "sarz_format.convert",
+    "Dataset": "sarz_format.reader",
+    "DecompressReport": "sarz_format.convert",
+    "Window": "rasterio.windows",
+    "compress": "sarz_format.convert",
+    "decompress": "sarz_format.convert",
+    "describe": "sarz_format.info",
+    "open": "sarz_format.reader",
+    "open_container": "sarz_format.container",
+}
+
+__all__ = [
+    "DEFAULT_QUALITY",
+    "CompressReport",
+    "DamagedTileError",
+    "Dataset",
+    "DecompressReport",
+    "DeviceError",
+    "ModelNotFoundError",
+    "OutputExistsError",
+    "SarzError",
+    "SarzFileNotFoundError",
+    "SarzFormatError",
+    "SarzIOError",
+    "SarzOptionError",
+    "SarzWindowError",
+    "TileDamageWarning",
+    "TruncatedFileError",
+    "UnsupportedRasterError",
+    "UnsupportedVersionError",
+    "Window",
+    "__version__",
+    "compress",
+    "decompress",
+    "describe",
+    "errors",
+    "open",
+    "open_container",
+]
+
+
+if not TYPE_CHECKING:  # a type checker should complain about names that are not there
+
+    def __getattr__(name: str) -> Any:
+        """Load the module that defines a public name (PEP 562)."""
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,187 @@
+"""Interleaved rANS over integer tables (Duda 2014, arXiv:1311.2540; interleaving: Giesen 2014, arXiv:1402.3392).
+
+A stream is a sequence of 16-bit words. Symbol number i belongs to lane ``i mod lanes``; each lane has a 32-bit state in
+``[2^16, 2^32)``. The stream starts with the states of all lanes (low word first); whenever a state falls under 2^16 the
+decoder appends one word. A decoder that has read every symbol has every state at 2^16 and no word left, which is checked.
+Symbols beyond a table's reach are an escape there and an Exp-Golomb code (order 2) in a bit string of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import SarzFormatError
+from .jit import compiled
+from .model import Tables
+
+PRECISION = 12
+LOWER = 1 << 16
+ESCAPE_ORDER = 2
+ESCAPE_LIMIT = 1 << 15
+"""Largest magnitude of a symbol."""
+
+COARSE_LANES, DETAIL_LANES = 8, 32
+
+OK, OUT_OF_WORDS, OUT_OF_BITS, TOO_LARGE = 0, 1, 2, 3
+REASONS = {OUT_OF_WORDS: "the rANS stream ends early", OUT_OF_BITS: "the escape bits end early",
+           TOO_LARGE: "an escaped symbol is out of range"}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingTables:
+    """`Tables` with the inverse: ``lookup`` uint8 (tables, 4096), symbol index by slot."""
+
+    cdf: np.ndarray
+    reach: np.ndarray
+    lookup: np.ndarray
+
+
+def decoding_tables(tables: Tables) -> DecodingTables:
+    """Build the look-up of every table."""
+    symbols = np.arange(257)
+    counts = np.diff(tables.cdf, axis=1)
+    lookup = np.stack([np.repeat(symbols, row) for row in counts]).astype(np.uint8)
+    return DecodingTables(tables.cdf, tables.reach, lookup)
+
+
+@compiled
+def _put_escapes(symbols, tables, reach, bits):
+    """Write the escaped symbols' codes into `bits` (one byte a bit); return how many bits."""
+    n = 0
+    for i in range(symbols.size):
+        r = np.int64(reach[tables[i]])
+        k = np.int64(symbols[i])
+        if -r <= k <= r:
+            continue
+        value = (2 * (abs(k) - r - 1) + (1 if k < 0 else 0)) + (1 << ESCAPE_ORDER)
+        length = 0
+        while (value >> (length + 1)) > 0:
+            length += 1
+        for _ in range(length - ESCAPE_ORDER):
+            if n < bits.size:
+                bits[n] = 0
+            n += 1
+        for b in range(length, -1, -1):
+            if n < bits.size:
+                bits[n] = (value >> b) & 1
+            n += 1
+    return n
+
+
+@compiled
+def _encode(symbols, tables, cdf, reach, states, words):
+    """Code all symbols, last first; fill `words` from its end; return the position of the first word."""
+    lanes = states.size
+    position = words.size
+    for j in range(lanes):
+        states[j] = LOWER
+    for i in range(symbols.size - 1, -1, -1):
+        t = tables[i]
+        r = np.int64(reach[t])
+        k = np.int64(symbols[i])
+        s = k + r if -r <= k <= r else 2 * r + 1
+        start = np.uint64(cdf[t, s])
+        count = np.uint64(cdf[t, s + 1]) - start
+        x = states[i % lanes]
+        if x >= count << np.uint64(32 - PRECISION):
+            position -= 1
+            words[position] = x & np.uint64(0xFFFF)
+            x >>= np.uint64(16)
+        q = x // count
+        states[i % lanes] = (q << np.uint64(PRECISION)) + (x - q * count) + start
+    return position
+
+
+@compiled
+def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bit, out):
+    """Decode `out.size` symbols, the first of number `first`; return ``(status, words read, bits read)``."""
+    lanes = states.size
+    mask = np.uint32((1 << PRECISION) - 1)
+    for i in range(out.size):
+        lane = (first + i) % lanes
+        t = tables[i]
+        x = states[lane]
+        slot = x & mask
+        s = lookup[t, slot]
+        start = cdf[t, s]
+        x = np.uint32(cdf[t, s + 1] - start) * (x >> np.uint32(PRECISION)) + slot - np.uint32(start)
+        if x < np.uint32(LOWER):
+            if position >= words.size:
+                return OUT_OF_WORDS, position, bit
+            x = (x << np.uint32(16)) | np.uint32(words[position])
+            position += 1
+        states[lane] = x
+        r = np.int32(reach[t])
+        if s <= 2 * r:
+            out[i] = np.int32(s) - r
+            continue
+        zeros = 0
+        while bit < bits.size and bits[bit] == 0:
+            zeros += 1
+            bit += 1
+        if zeros > 16:
+            return TOO_LARGE, position, bit
+        if bit + zeros + ESCAPE_ORDER + 1 > bits.size:
+            return OUT_OF_BITS, position, bit
+        value = 0
+        for _ in range(zeros + ESCAPE_ORDER + 1):
+            value = (value << 1) | bits[bit]
+            bit += 1
+        value -= 1 << ESCAPE_ORDER
+        magnitude = (value >> 1) + r + 1
+        if magnitude > ESCAPE_LIMIT:
+            return TOO_LARGE, position, bit
+        out[i] = -magnitude if value & 1 else magnitude
+    return OK, position, bit
+
+
+def encode(symbols: np.ndarray, tables: np.ndarray, model: Tables, lanes: int) -> tuple[bytes, bytes]:
+    """Code int32 symbols with a uint8 table number each; return the rANS words and the escape bits as bytes."""
+    bits = np.empty(64 + symbols.size // 16, np.uint8)
+    count = _put_escapes(symbols, tables, model.reach, bits)
+    if count > bits.size:
+        bits = np.empty(count, np.uint8)
+        _put_escapes(symbols, tables, model.reach, bits)
+    words = np.empty(symbols.size + 2 * lanes, np.uint16)
+    states = np.empty(lanes, np.uint64)
+    position = _encode(symbols, tables, model.cdf, model.reach, states, words)
+    head = states.astype("<u4").tobytes()
+    return head + words[position:].astype("<u2").tobytes(), np.packbits(bits[:count]).tobytes()
+
+
+class Decoder:
+    """Decodes one stream, in as many parts as the caller likes.
+
+    Raises
+    ------
+    SarzFormatError
+        On a stream that ends early, does not end in the initial state, or holds a symbol out of range.
+    """
+
+    def __init__(self, stream: bytes, escapes: bytes, tables: DecodingTables, lanes: int) -> None:
+        if len(stream) < 4 * lanes or len(stream) % 2:
+            raise SarzFormatError(f"rANS stream of {len(stream)} bytes: expected at least {4 * lanes}, and an even number")
+        self._states = np.frombuffer(stream, "<u4", lanes).astype(np.uint32)
+        self._words = np.frombuffer(stream, "<u2", offset=4 * lanes)
+        self._bits = np.unpackbits(np.frombuffer(escapes, np.uint8))
+        self._tables = tables
+        self._position = self._first = self._bit = 0
+
+    def take(self, tables: np.ndarray) -> np.ndarray:
+        """The next ``tables.size`` symbols, int32, in the shape of `tables` (uint8 table numbers)."""
+        out = np.empty(tables.size, np.int32)
+        t = self._tables
+        status, self._position, self._bit = _decode(
+            self._words, self._states, self._position, self._first, tables.reshape(-1), t.cdf, t.reach, t.lookup,
+            self._bits, self._bit, out)
+        if status != OK:
+            raise SarzFormatError(REASONS[status])
+        self._first += out.size
+        return out.reshape(tables.shape)
+
+    def finish(self) -> None:
+        """Check that the stream is used up exactly."""
+        if self._position != self._words.size or (self._states != LOWER).any() or self._bits.size - self._bit >= 8:
+            raise SarzFormatError("the rANS stream does not end where its symbols do")

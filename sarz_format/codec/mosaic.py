@@ -1,0 +1,94 @@
+"""Latents of tiles put together on the raster's one grid, and their synthesis in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+
+from ..grid import BLOCK, Box, TileGrid
+from .lapping import lap_synthesis
+from .network import Frame, Network
+
+Latents = Callable[[int, int], np.ndarray | None]
+"""``(tile row, tile col)`` to latents int16 ``(rows, cols, channels)``; None for a tile whose latents are zero."""
+
+AUTO_BATCH_CPU, AUTO_BATCH_GPU = 1, 32
+
+
+def frame_of(box: Box, raster: Box) -> Frame:
+    """How much of `box` lies outside `raster`."""
+    return Frame(max(0, raster.row0 - box.row0), max(0, raster.col0 - box.col0),
+                 max(0, box.row1 - raster.row1), max(0, box.col1 - raster.col1))
+
+
+def extended_latents(grid: TileGrid, latents: Latents, box: Box, inside: Box, channels: int) -> np.ndarray:
+    """Latents int16 of a box of latent positions; zero where the box leaves `inside`."""
+    out = np.zeros((*box.shape, channels), np.int16)
+    wanted = box.intersection(inside)
+    for row, col in grid.tiles_covering(wanted.scaled(BLOCK)):
+        tile = latents(row, col)
+        if tile is None:
+            continue
+        own = grid.tile_latents(row, col)
+        part = own.intersection(wanted)
+        out[part.slices(box)] = tile[part.slices(own)]
+    return out
+
+
+def automatic_batch(device: torch.device) -> int:
+    """Boxes a synthesis call takes at once by default: a CPU gains nothing from more than one."""
+    return AUTO_BATCH_CPU if device.type == "cpu" else AUTO_BATCH_GPU
+
+
+class BatchRunner:
+    """Runs a network function over equally shaped arrays in batches; halves the batch when the device is out of memory."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.reductions = 0
+
+    def __call__(self, function: Callable[..., np.ndarray], arrays: list[np.ndarray], *args) -> list[np.ndarray]:
+        """``function(stacked arrays, *args)``, unstacked again."""
+        results: list[np.ndarray] = []
+        while len(results) < len(arrays):
+            chunk = arrays[len(results) : len(results) + self.batch_size]
+            try:
+                results.extend(function(np.stack(chunk), *args))
+            except torch.OutOfMemoryError:
+                if self.batch_size == 1:
+                    raise
+                self.batch_size //= 2
+                self.reductions += 1
+                torch.cuda.empty_cache()
+        return results
+
+
+def synthesise(network: Network, run: BatchRunner, grid: TileGrid, latents: Latents, boxes: Iterable[Box],
+               raster: Box | None = None) -> Iterator[tuple[Box, np.ndarray]]:
+    """Decode boxes of latent positions; yield ``(box, pixels int16 (bands, 8 rows, 8 cols))``.
+
+    `raster` is what counts as inside (by default the whole raster's latents): outside it latents and hidden activations
+    are zero, and no filter crosses its border. Boxes of one shape and border are decoded together.
+    """
+    inside = raster or grid.latents
+    pending: dict[tuple, list[tuple[Box, Box, np.ndarray]]] = {}
+    for box in boxes:
+        lapped = box.grown(1).intersection(inside)
+        extended = lapped.grown(network.model.halo)
+        key = (extended.shape, frame_of(extended, inside))
+        values = extended_latents(grid, latents, extended, inside, network.model.channels)
+        pending.setdefault(key, []).append((box, lapped, values))
+        if len(pending[key]) >= run.batch_size:
+            yield from _flush(network, run, pending.pop(key), key[1])
+    for key, group in pending.items():
+        yield from _flush(network, run, group, key[1])
+
+
+def _flush(network: Network, run: BatchRunner, group: list[tuple[Box, Box, np.ndarray]],
+           frame: Frame) -> Iterator[tuple[Box, np.ndarray]]:
+    decoded = run(network.synthesis, [values for _, _, values in group], frame)
+    for (box, lapped, _), pixels in zip(group, decoded):
+        lap_synthesis(pixels, network.model.Q)
+        yield box, pixels[(slice(None), *box.scaled(BLOCK).slices(lapped.scaled(BLOCK)))]

@@ -1,0 +1,228 @@
+"""From tiles to the pixels of a window: exact by default, blended where a smaller overlap was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from .blending import Canvas, ramp_pixels
+from .codec.device import Engine, load_engine, resolve_batch, resolve_device
+from .codec.mosaic import BatchRunner, synthesise
+from .codec.pool import parallel_map
+from .container import Container
+from .errors import SarzOptionError
+from .grid import BLOCK, Box
+from .mask import EXACT, NODATA, ZERO
+from .radiometry import BandRadiometry
+from .read_statistics import ReadStatistics
+from .reader_options import DEFAULT_CACHE_BYTES
+from .tiles import LoadedTile, TileCache, TileLoader
+from .weights import find_model
+
+ON_DAMAGE = ("raise", "mask")
+
+
+def band_radiometry(container_header, band: int) -> BandRadiometry:
+    """The conversion of one band of a file."""
+    meta = container_header.metadata
+    linear = (meta.scales[band], meta.offsets[band]) if container_header.scale == "db" else (1.0, 0.0)
+    return BandRadiometry(np.dtype(meta.dtype), container_header.scale, container_header.offsets_db[band], *linear,
+                          nodata=meta.nodata[band])
+
+
+class WindowDecoder:
+    """Decodes windows of one open file. Safe from several threads.
+
+    Parameters
+    ----------
+    container
+        The open file.
+    device
+        "auto", "cpu" or "cuda".
+    batch_size
+        Tiles a network call, or "auto". Never changes a result.
+    overlap
+        Pixels of context taken from neighbouring tiles, a multiple of 8. None, or at least the model's receptive
+        field, is exact; less is faster for scattered tiles and blended.
+    cache_bytes
+        Memory for entropy-decoded tiles.
+    on_damage
+        "raise", or "mask" to leave out damaged tiles and what they spoil.
+
+    Raises
+    ------
+    SarzOptionError, DeviceError, ModelNotFoundError
+    """
+
+    def __init__(self, container: Container, *, device: str = "auto", batch_size: int | str = "auto",
+                 overlap: int | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES, on_damage: str = "raise") -> None:
+        if overlap is not None and (overlap < 0 or overlap % BLOCK):
+            raise SarzOptionError(f"overlap {overlap}: expected a multiple of {BLOCK} pixels, 0 or more")
+        if on_damage not in ON_DAMAGE:
+            raise SarzOptionError(f"on_damage {on_damage!r}: expected {' or '.join(ON_DAMAGE)}")
+        self.container, self.header, self.grid = container, container.header, container.header.grid
+        self.device = resolve_device(device)
+        self._run = BatchRunner(resolve_batch(batch_size, self.device))
+        self._overlap = overlap
+        self._loader = TileLoader(container, TileCache(cache_bytes), on_damage)
+        self._radiometry = [band_radiometry(self.header, b) for b in range(self.header.metadata.count)]
+
+    @property
+    def stats(self) -> ReadStatistics:
+        """Counts since the file was opened."""
+        source = self.container.source
+        return ReadStatistics(self._loader.tiles_decoded, self._loader.cache_hits, source.bytes_read, source.requests)
+
+    @property
+    def arithmetic(self) -> str:
+        """How the networks' integers are computed here: "int8" or "float32"."""
+        return self._engine(0).network.arithmetic.name
+
+    @property
+    def damaged_tiles(self) -> list[tuple[int, int, int]]:
+        """``(row, column, group)`` of every tile masked so far."""
+        return sorted((row, col, group) for group, row, col in self._loader.damaged)
+
+    def read(self, bands: Sequence[int], row_off: int, col_off: int, height: int,
+             width: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Decode a window that lies inside the raster.
+
+        Returns
+        -------
+        values : ndarray (bands, height, width)
+            Of the raster's dtype; `bands` are 0-based and may repeat.
+        damaged : ndarray of bool (height, width), or None
+            Pixels that damaged tiles spoil (``on_damage="mask"``), whose values are nodata or 0.
+
+        Raises
+        ------
+        DamagedTileError, SarzIOError, TruncatedFileError
+        """
+        window = Box(row_off, col_off, row_off + height, col_off + width)
+        values = np.empty((len(bands), height, width), self.header.metadata.dtype)
+        damaged = np.zeros((height, width), bool)
+        for group, entry in enumerate(self.header.groups):
+            wanted = [(i, band, entry.bands.index(band)) for i, band in enumerate(bands) if band in entry.bands]
+            if wanted:
+                self._read_group(group, wanted, window, values, damaged)
+        if not damaged.any():
+            return values, None
+        for i, band in enumerate(bands):
+            values[i, damaged] = self._fill_value(band)
+        return values, damaged
+
+    def _fill_value(self, band: int) -> float | int:
+        nodata = self.header.metadata.nodata[band]
+        return 0 if nodata is None else np.array(nodata).astype(self.header.metadata.dtype)
+
+    def _engine(self, group: int) -> Engine:
+        entry = self.header.groups[group]
+        return load_engine(find_model(entry.model, entry.weights_sha256), self.device)
+
+    def _read_group(self, group: int, wanted: list[tuple[int, int, int]], window: Box, values: np.ndarray,
+                    damaged: np.ndarray) -> None:
+        """Decode a group's bands, one row of tiles after the other, so that latents of few tiles are held at once."""
+        engine, size = self._engine(group), self.grid.tile_size
+        for row in range(window.row0 // size, -(-window.row1 // size)):
+            strip = window.intersection(Box(row * size, window.col0, (row + 1) * size, window.col1))
+            tiles = self._loader.load(group, engine, self._run, self._tiles_needed(strip, engine))
+            self._mark_damage(tiles, strip, window, damaged, engine)
+            decode = self._exact if self._margin(engine) >= engine.network.model.context * BLOCK else self._blended
+            parallel_map(lambda part: self._convert(tiles, wanted, window, values, *part),
+                         decode(engine, tiles, strip))
+
+    def _margin(self, engine: Engine) -> int:
+        """Context in pixels that decoding takes from beyond a tile."""
+        exact = engine.network.model.context * BLOCK
+        return exact if self._overlap is None else min(self._overlap, exact)
+
+    def _tiles_needed(self, strip: Box, engine: Engine) -> list[tuple[int, int]]:
+        margin = self._margin(engine)
+        if margin < engine.network.model.context * BLOCK:
+            strip = strip.grown(ramp_pixels(margin))
+            tiles = [self.grid.tile(*t) for t in self.grid.tiles_covering(strip)]
+            return sorted({t for box in tiles for t in self.grid.tiles_covering(box.grown(margin))})
+        return list(self.grid.tiles_covering(strip.blocks(BLOCK).scaled(BLOCK).grown(margin)))
+
+    def _mark_damage(self, tiles: dict[tuple[int, int], LoadedTile], strip: Box, window: Box, damaged: np.ndarray,
+                     engine: Engine) -> None:
+        for position, tile in tiles.items():
+            if tile.damage is not None:
+                reach = 2 * engine.network.model.context * BLOCK if self._overlap else engine.network.model.context * BLOCK
+                part = self.grid.tile(*position).grown(reach).intersection(strip)
+                if not part.empty:
+                    damaged[part.slices(window)] = True
+
+    def _exact(self, engine: Engine, tiles: dict[tuple[int, int], LoadedTile],
+               strip: Box) -> Iterator[tuple[tuple[int, int], Box, np.ndarray]]:
+        """Yield ``(tile, pixel box, int16 pixels)`` that together cover the strip."""
+        parts = {}
+        for position in self.grid.tiles_covering(strip):
+            part = self.grid.tile(*position).intersection(strip)
+            if _needs_synthesis(tiles[position]):
+                parts[part.blocks(BLOCK)] = position, part
+            else:
+                yield position, part, np.zeros((len(self.header.groups), 0, 0), np.int16)
+        for box, pixels in synthesise(engine.network, self._run, self.grid, _latents(tiles), parts):
+            position, part = parts[box]
+            yield position, part, pixels[(slice(None), *part.slices(box.scaled(BLOCK)))]
+
+    def _blended(self, engine: Engine, tiles: dict[tuple[int, int], LoadedTile],
+                 strip: Box) -> Iterator[tuple[tuple[int, int], Box, np.ndarray]]:
+        """As `_exact`, with less context than the receptive field: every tile apart, joined by a canvas."""
+        margin = self._margin(engine)
+        half = ramp_pixels(margin)
+        canvas = Canvas(self.grid, strip, engine.network.model.bands, half)
+        for position in self.grid.tiles_covering(strip.grown(half)):
+            tile = self.grid.tile(*position)
+            box = canvas.reach(tile).blocks(BLOCK)
+            inside = tile.blocks(BLOCK).grown(margin // BLOCK).intersection(self.grid.latents)
+            for _, pixels in synthesise(engine.network, self._run, self.grid, _latents(tiles), [box], inside):
+                height, width = canvas.reach(tile).shape
+                canvas.add(tile, pixels[:, :height, :width])
+        blended = canvas.pixels()
+        for position in self.grid.tiles_covering(strip):
+            part = self.grid.tile(*position).intersection(strip)
+            yield position, part, blended[(slice(None), *part.slices(strip))]
+
+    def _convert(self, tiles: dict[tuple[int, int], LoadedTile], wanted: Iterable[tuple[int, int, int]], window: Box,
+                 values: np.ndarray, position: tuple[int, int], part: Box, pixels: np.ndarray) -> None:
+        """Write the values of one part of a tile into the result."""
+        tile, box = tiles[position], self.grid.tile(*position)
+        if tile.damage is not None:
+            return
+        rows, cols = part.slices(window)
+        if tile.entry.fallback:
+            lossless = tile.parts.lossless_values(box.shape, values.dtype)
+            for i, _, member in wanted:
+                values[i, rows, cols] = lossless[(member, *part.slices(box))]
+            return
+        for i, band, member in wanted:
+            out = values[i, rows, cols]
+            if pixels.size:
+                out[...] = np.take(self._radiometry[band].value_table, pixels[member].view(np.uint16))
+            self._restore(tile, band, member, box, part, out)
+
+    def _restore(self, tile: LoadedTile, band: int, member: int, box: Box, part: Box, out: np.ndarray) -> None:
+        """Put back what did not go through the model."""
+        plane = tile.parts.planes[member]
+        classes = plane.array(box.shape)
+        chosen = classes[part.slices(box)]
+        if plane.kind == 0:
+            return
+        if self.header.metadata.nodata[band] is not None:
+            out[chosen == NODATA] = self._fill_value(band)
+        out[chosen == ZERO] = 0
+        if plane.count(EXACT, box.shape):
+            exact = np.zeros(box.shape, out.dtype)
+            exact[classes == EXACT] = tile.parts.exact_values(member, box.shape, out.dtype)
+            out[chosen == EXACT] = exact[part.slices(box)][chosen == EXACT]
+
+
+def _needs_synthesis(tile: LoadedTile) -> bool:
+    return tile.damage is None and not tile.entry.fallback and not tile.entry.empty
+
+
+def _latents(tiles: dict[tuple[int, int], LoadedTile]):
+    return lambda row, col: tiles[row, col].latents

@@ -1,0 +1,229 @@
+"""The way back: .sarz to GeoTIFF, plain or cloud-optimised."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window, from_bounds
+
+from .cog import write_cog
+from .container import Container, open_container
+from .errors import SarzIOError, SarzOptionError, SarzWindowError
+from .grid import Box
+from .metadata import RasterMetadata
+from .output import atomic_output
+from .radiometry import checked_dtype
+from .reports import DecompressReport
+
+Progress = Callable[[int, int], None]
+TIFF_BLOCK = 512
+
+
+def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Sequence[int] | int | None = None,
+               window: Window | None = None, bounds: Sequence[float] | None = None, dtype: str | None = None,
+               cog: bool = False, overlap: int | None = None, skip_damaged: bool = False,
+               compression: str | None = None, creation_options: Mapping[str, Any] | None = None, device: str = "auto",
+               batch_size: int | str = "auto", overwrite: bool = False,
+               progress: Progress | None = None) -> DecompressReport:
+    """Write a .sarz file, or a part of it, as a GeoTIFF.
+
+    Parameters
+    ----------
+    src, dst
+        The .sarz file, and the GeoTIFF to write.
+    indexes
+        Bands, from 1; all by default.
+    window, bounds
+        A part: whole pixels, or ``(left, bottom, right, top)`` in the raster's CRS, grown to whole pixels.
+    dtype
+        Of the output; values are rounded and clipped to it. The raster's by default.
+    cog
+        Write a cloud-optimised GeoTIFF with overviews.
+    overlap
+        Context from neighbouring tiles in pixels; see `sarz.open`.
+    skip_damaged
+        Leave out damaged tiles (nodata, or 0) instead of failing.
+    compression
+        Of the GeoTIFF: "deflate", "zstd", "lzw", "none"...; by default none, and deflate in a COG.
+    creation_options
+        Further options of the GTiff (or COG) driver.
+    device, batch_size, overwrite, progress
+        As for `compress`.
+
+    Raises
+    ------
+    SarzFormatError, SarzFileNotFoundError, SarzIOError, OutputExistsError, SarzOptionError, SarzWindowError,
+    ModelNotFoundError, DeviceError
+    """
+    started = time.perf_counter()
+    container = open_container(src)
+    with container.source:
+        bands = _bands(indexes, container)
+        box = _part(container, window, bounds)
+        metadata = _output_metadata(container.header.metadata, bands, box, dtype)
+        from .decoder import WindowDecoder
+
+        decoder = WindowDecoder(container, device=device, batch_size=batch_size, overlap=overlap,
+                                on_damage="mask" if skip_damaged else "raise")
+        options = _creation_options(metadata, compression, creation_options)
+
+        def write(path: Path, extra: Mapping[str, Any]) -> None:
+            _write_geotiff(decoder, bands, box, metadata, path, extra, progress)
+
+        with atomic_output(dst, overwrite) as temporary, _gdal_errors(os.fspath(dst)):
+            if cog:
+                write_cog(write, temporary, metadata, options)
+            else:
+                write(temporary, options)
+        return DecompressReport(
+            input=str(src), output=str(dst), width=metadata.width, height=metadata.height, count=metadata.count,
+            dtype=metadata.dtype, input_bytes=container.source.size, output_bytes=Path(dst).stat().st_size,
+            tiles=len(list(container.header.grid.tiles_covering(box))), seconds=time.perf_counter() - started,
+            arithmetic=decoder.arithmetic, damaged_tiles=decoder.damaged_tiles,
+            notes=[*container.header.notes, *metadata.geotiff_losses()])
+
+
+class _gdal_errors:
+    """Turns rasterio's errors while writing into a SarzIOError that names the output."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, RasterioError):
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise SarzIOError(f"{self.name}: cannot be written: {reason}") from error
+
+
+def _bands(indexes: Sequence[int] | int | None, container: Container) -> list[int]:
+    count = container.header.metadata.count
+    if indexes is None:
+        return list(range(count))
+    chosen = [indexes] if isinstance(indexes, int) else list(indexes)
+    if not chosen or any(not 1 <= i <= count for i in chosen):
+        raise SarzOptionError(f"bands {chosen}: {container.source.name} has bands 1 to {count}")
+    return [i - 1 for i in chosen]
+
+
+def _part(container: Container, window: Window | None, bounds: Sequence[float] | None) -> Box:
+    """The pixels asked for; raises SarzWindowError if they do not lie inside the raster."""
+    raster = container.header.grid.raster
+    if window is not None and bounds is not None:
+        raise SarzOptionError("both a window and bounds were given: expected one of them")
+    if bounds is not None:
+        return _bounds_part(container, bounds)
+    if window is None:
+        return raster
+    numbers = (window.row_off, window.col_off, window.height, window.width)
+    if any(n != int(n) for n in numbers):
+        raise SarzWindowError(f"{window}: expected whole pixels; round it with Window.round_offsets and round_lengths")
+    row, col, height, width = (int(n) for n in numbers)
+    box = Box(row, col, row + height, col + width)
+    if box.empty or box.intersection(raster) != box:
+        raise SarzWindowError(f"window of {height} x {width} pixels at row {row}, column {col}: expected a part of the "
+                              f"raster of {raster.row1} x {raster.col1} pixels")
+    return box
+
+
+def _bounds_part(container: Container, bounds: Sequence[float]) -> Box:
+    metadata, raster = container.header.metadata, container.header.grid.raster
+    if metadata.transform is None:
+        raise SarzWindowError(f"{container.source.name} has no affine transform, so bounds mean nothing; give a window")
+    try:
+        part = from_bounds(*bounds, transform=metadata.affine)
+    except (RasterioError, ValueError) as exc:
+        raise SarzWindowError(f"bounds {tuple(bounds)}: {exc}; expected left bottom right top") from exc
+    tolerance = 1e-6  # Bounds that fall on a pixel's edge within rounding do not take in the next pixel.
+    box = Box(math.floor(part.row_off + tolerance), math.floor(part.col_off + tolerance),
+              math.ceil(part.row_off + part.height - tolerance), math.ceil(part.col_off + part.width - tolerance))
+    box = box.intersection(raster)
+    if box.empty:
+        raise SarzWindowError(f"bounds {tuple(bounds)} do not meet the raster's "
+                              f"{tuple(rasterio.transform.array_bounds(*raster.shape, metadata.affine))}")
+    return box
+
+
+def _output_metadata(metadata: RasterMetadata, bands: list[int], box: Box, dtype: str | None) -> RasterMetadata:
+    metadata = metadata.select_bands(bands)
+    if box.shape != (metadata.height, metadata.width):
+        metadata = metadata.cropped(box.row0, box.col0, *box.shape)
+    if dtype is None or dtype == metadata.dtype:
+        return metadata
+    target = checked_dtype(dtype)
+    for nodata in metadata.nodata:
+        if nodata is not None and not _holds(target, nodata):
+            raise SarzOptionError(f"dtype {dtype} cannot hold the nodata value {nodata}; choose another dtype")
+    return replace(metadata, dtype=dtype)
+
+
+def _holds(dtype: np.dtype, value: float | int) -> bool:
+    if dtype.kind == "f":
+        return math.isnan(value) or abs(value) <= np.finfo(dtype).max
+    return math.isfinite(value) and value == int(value) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+
+
+def _creation_options(metadata: RasterMetadata, compression: str | None,
+                      options: Mapping[str, Any] | None) -> dict[str, Any]:
+    chosen = {k.lower(): v for k, v in (options or {}).items()}
+    if compression is not None:
+        chosen["compress"] = compression
+    return chosen
+
+
+def _geotiff_defaults(metadata: RasterMetadata) -> dict[str, Any]:
+    tiled = {"tiled": True, "blockxsize": TIFF_BLOCK, "blockysize": TIFF_BLOCK}
+    small = metadata.width < TIFF_BLOCK or metadata.height < TIFF_BLOCK
+    return {"BIGTIFF": "IF_SAFER", "interleave": "band", "num_threads": "ALL_CPUS", **({} if small else tiled)}
+
+
+def _write_geotiff(decoder, bands: list[int], box: Box, metadata: RasterMetadata, path: Path,
+                   options: Mapping[str, Any], progress: Progress | None) -> None:
+    """Decode row of tiles by row of tiles; the row before is written meanwhile."""
+    profile = {**metadata.profile(), **_geotiff_defaults(metadata), **options}
+    grid = decoder.grid
+    total = len(list(grid.tiles_covering(box)))
+    done = 0
+    with rasterio.open(path, "w", **profile) as dst, ThreadPoolExecutor(1, thread_name_prefix="sarz-write") as pool:
+        metadata.write_to(dst)
+        pending: Future | None = None
+        for row in range(box.row0 // grid.tile_size, -(-box.row1 // grid.tile_size)):
+            strip = box.intersection(Box(row * grid.tile_size, box.col0, (row + 1) * grid.tile_size, box.col1))
+            values, _ = decoder.read(bands, strip.row0, strip.col0, *strip.shape)
+            values = _cast(values, np.dtype(metadata.dtype), metadata.nodata)
+            if pending is not None:
+                pending.result()
+            target = Window(0, strip.row0 - box.row0, strip.shape[1], strip.shape[0])
+            pending = pool.submit(dst.write, values, window=target)
+            done += len(list(grid.tiles_covering(strip)))
+            if progress is not None:
+                progress(done, total)
+        if pending is not None:
+            pending.result()
+
+
+def _cast(values: np.ndarray, dtype: np.dtype, nodata: Sequence[float | int | None]) -> np.ndarray:
+    """Values in another dtype: rounded to whole numbers and clipped to its range; nodata stays nodata."""
+    if values.dtype == dtype:
+        return values
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return values.astype(dtype)
+    info = np.iinfo(dtype)
+    rounded = np.rint(values.astype(np.float64))
+    bad = np.isnan(rounded)
+    low, high = np.nextafter(float(info.min), 0), np.nextafter(float(info.max), 0)
+    out = np.where(bad, 0, rounded).clip(info.min if info.bits < 64 else low, info.max if info.bits < 64 else high)
+    return out.astype(dtype)

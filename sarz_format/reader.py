@@ -1,0 +1,152 @@
+"""Open .sarz files: a Dataset that reads as rasterio's datasets do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
+
+from rasterio.transform import TransformMethodsMixin
+from rasterio.windows import WindowMethodsMixin
+
+from .container import Container, open_container
+from .errors import SarzIOError, SarzOptionError
+from .read_statistics import ReadStatistics
+from .reader_options import DEFAULT_CACHE_BYTES, ReadOptions
+from .reader_pixels import PixelsMixin
+
+if TYPE_CHECKING:
+    import os
+
+    from .header import Header
+    from .source import Source
+
+DecoderFactory = Callable[..., Any]
+"""``(container, **options)`` to an object with the ``read`` and ``stats`` of decoder.WindowDecoder."""
+
+
+def open(
+    path: str | os.PathLike[str] | bytes | IO[bytes] | Source,
+    mode: Literal["r"] = "r",
+    *,
+    device: str = "auto",
+    batch_size: int | Literal["auto"] = "auto",
+    overlap: int | None = None,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    on_damage: Literal["raise", "mask"] = "raise",
+) -> Dataset:
+    """Open a .sarz file for reading.
+
+    Parameters
+    ----------
+    path : path, bytes or binary file object
+    mode : "r"
+    device : str
+        Where tiles are decoded: "auto" takes a GPU if there is one, otherwise "cpu", "cuda", "cuda:1".
+    batch_size : int or "auto"
+        Tiles decoded at once. Pixels do not depend on it.
+    overlap : int, optional
+        Pixels by which decoded tiles overlap before they are joined, a multiple of 8; exact by default.
+    cache_bytes : int
+        The most memory that decoded tiles are kept in; 0 keeps none.
+    on_damage : {"raise", "mask"}
+        What a damaged tile does: raise DamagedTileError, or become nodata (0 where there is none), masked, with a
+        TileDamageWarning.
+
+    Raises
+    ------
+    SarzFileNotFoundError
+        If the path does not exist.
+    SarzFormatError
+        If this is not a well-formed .sarz file.
+    SarzOptionError
+        If an option is out of its range.
+    SarzIOError
+        If reading fails.
+    """
+    if mode != "r":
+        raise SarzOptionError(f"mode is {mode!r}, expected 'r'; .sarz files are written by sarz.compress")
+    return Dataset(open_container(path), ReadOptions(device, batch_size, overlap, cache_bytes, on_damage))
+
+
+class Dataset(PixelsMixin, WindowMethodsMixin, TransformMethodsMixin):
+    """An open .sarz file with the reading surface of a rasterio dataset.
+
+    Opening reads the header and the tile index; torch is imported when pixels are first decoded. Reads are safe from
+    several threads. A pickled dataset opens its file again. Made by `open`.
+
+    Whole pixels come straight from the decoder. Where rasterio would resample, fill, convert or mask, the pixels that
+    count are decoded into a temporary raster, which GDAL then reads: in memory up to 256 MiB, beyond that in the
+    temporary directory (TMPDIR). There are no overviews, so a decimated read decodes every tile it takes a pixel of.
+    """
+
+    def __init__(
+        self, container: Container, options: ReadOptions | None = None, *, decoder_factory: DecoderFactory | None = None
+    ) -> None:
+        self._container: Container | None = container
+        self._decoder_factory = decoder_factory
+        self._decoder: Any = None
+        self._starting = threading.Lock()
+        self.options = options or ReadOptions()
+        self.header: Header = container.header
+        self.name: str = container.source.name
+        self.files = [self.name]
+
+    @property
+    def stats(self) -> ReadStatistics:
+        """What reading has cost so far. (rasterio's ``stats()`` computes something else, statistics of bands.)"""
+        source = self._opened().source
+        decoder = self._decoder
+        counts = (decoder.stats.tiles_decoded, decoder.stats.cache_hits) if decoder else (0, 0)
+        return ReadStatistics(*counts, source.bytes_read, source.requests)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the dataset is closed. Its metadata stay readable, its pixels do not."""
+        return self._container is None
+
+    def close(self) -> None:
+        """Close the file and drop decoded tiles. Reading afterwards is a SarzIOError."""
+        container, self._container, self._decoder = self._container, None, None
+        if container is not None:
+            container.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_container"):
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<{'closed' if self.closed else 'open'} Dataset name={self.name!r} mode={self.mode!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self._opened().source, self.options, self._decoder_factory)
+
+    def _opened(self) -> Container:
+        if self._container is None:
+            raise SarzIOError(f"{self.name} is closed; open it again to read")
+        return self._container
+
+    def _window_decoder(self) -> Any:
+        container = self._opened()
+        with self._starting:
+            if self._decoder is None:
+                factory = self._decoder_factory or _torch_decoder
+                self._decoder = factory(container, **asdict(self.options))
+            return self._decoder
+
+
+def _torch_decoder(container: Container, **options: Any) -> Any:
+    from .decoder import WindowDecoder
+
+    return WindowDecoder(container, **options)
+
+
+def _reopen(source: Source, options: ReadOptions, decoder_factory: DecoderFactory | None) -> Dataset:
+    return Dataset(open_container(source), options, decoder_factory=decoder_factory)

@@ -1,0 +1,39 @@
+"""How a dataset decodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import SarzOptionError
+from .grid import BLOCK
+
+DEFAULT_CACHE_BYTES = 256 << 20
+"""Memory for decoded tiles unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """The keyword arguments of `reader.open`, checked as far as that goes without torch."""
+
+    device: str = "auto"
+    batch_size: int | Literal["auto"] = "auto"
+    overlap: int | None = None
+    """Pixels, a multiple of 8; None is exact."""
+    cache_bytes: int = DEFAULT_CACHE_BYTES
+    on_damage: Literal["raise", "mask"] = "raise"
+
+    def __post_init__(self) -> None:
+        """Raise SarzOptionError for what is out of range."""
+        if self.batch_size != "auto" and not _is_integer(self.batch_size, 1):
+            raise SarzOptionError(f"batch_size is {self.batch_size!r}, expected 'auto' or an integer from 1")
+        if self.overlap is not None and not (_is_integer(self.overlap, 0) and self.overlap % BLOCK == 0):
+            raise SarzOptionError(f"overlap is {self.overlap!r}, expected None or a multiple of {BLOCK} pixels from 0")
+        if not _is_integer(self.cache_bytes, 0):
+            raise SarzOptionError(f"cache_bytes is {self.cache_bytes!r}, expected an integer from 0")
+        if self.on_damage not in ("raise", "mask"):
+            raise SarzOptionError(f"on_damage is {self.on_damage!r}, expected 'raise' or 'mask'")
+
+
+def _is_integer(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

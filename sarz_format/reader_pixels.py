@@ -1,0 +1,246 @@
+"""The reads of an open .sarz: whole pixels from the decoder, everything else by GDAL from a decoded copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rasterio.enums import MaskFlags, Resampling
+from rasterio.sample import sample_gen
+
+from .grid import Box
+from .reader_copy import CopyPlan, decoded_copy, mask_spans_bands
+from .reader_metadata import MetadataMixin
+from .reader_request import ReadRequest, WindowLike, plan_read
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+    from rasterio.io import DatasetReader
+
+    from .reader_options import ReadOptions
+
+_NOTHING = Box(0, 0, 0, 0)
+
+
+class PixelsMixin(MetadataMixin):
+    """Reading with rasterio's meaning.
+
+    A subclass must provide `header`, `options`, `_opened()`, which raises SarzIOError once closed, and
+    `_window_decoder()`, which returns an object with the `read` of decoder.WindowDecoder.
+    """
+
+    options: ReadOptions
+
+    def read(
+        self,
+        indexes: int | Sequence[int] | None = None,
+        out: np.ndarray | None = None,
+        window: WindowLike | None = None,
+        masked: bool = False,
+        out_shape: Sequence[int] | None = None,
+        boundless: bool = False,
+        resampling: Resampling = Resampling.nearest,
+        fill_value: float | None = None,
+        out_dtype: DTypeLike | None = None,
+    ) -> np.ndarray:
+        """Read pixels; every argument means what it means to ``rasterio.DatasetReader.read``.
+
+        Parameters
+        ----------
+        indexes : int or sequence of int, optional
+            Bands, numbered from 1; an int gives a 2-D result. All by default.
+        out : array, optional
+            Takes the pixels. Its shape and dtype decide instead of `out_shape` and `out_dtype`.
+        window : Window or pair of ranges, optional
+            In pixels, fractions allowed; cropped to the raster unless `boundless`. The whole raster by default.
+        masked : bool
+            Return a masked array, without nodata, transparent and damaged pixels.
+        out_shape : tuple of int, optional
+            ``(height, width)`` or ``(bands, height, width)`` to resample to.
+        boundless : bool
+            Allow windows beyond the raster, filled with `fill_value`, nodata or 0.
+        resampling : rasterio.enums.Resampling
+            How to resample; max, min, med, q1, q3 and sum are for warping only.
+        fill_value : number, optional
+            See `boundless`; takes the place of masked pixels too.
+        out_dtype : dtype, optional
+            Convert: GDAL rounds and clamps.
+
+        Returns
+        -------
+        array
+            ``(bands, height, width)``, or ``(height, width)`` for one index.
+
+        Raises
+        ------
+        BandIndexError
+            If there is no such band; also an IndexError.
+        SarzWindowError
+            If the window is empty, or outside and not boundless.
+        SarzOptionError
+            If other arguments do not fit.
+        DamagedTileError
+            If a tile that is needed is damaged, unless opened with ``on_damage="mask"``.
+        SarzIOError
+            If the dataset is closed, reading fails, or the temporary directory is too small (see Dataset).
+        """
+        request = self._plan(indexes, window, out_shape, out, boundless, resampling)
+        if request.is_plain and not masked and fill_value is None:
+            dtype = out.dtype if out is not None else out_dtype
+            if dtype is None or _widens(self.dtypes[0], dtype):
+                return self._read_plain(request, out, dtype)
+        how: dict[str, Any] = {"masked": masked, "fill_value": fill_value, "out_dtype": out_dtype}
+        if self._nodata_differs(request.bands):
+            how |= _geometry(request) | {"out_shape": request.out_shape[1:]}
+            return _stacked([self.read(band, **how) for band in request.bands], out)
+        with self._copy(request) as copy:
+            return copy.read(_indexes(request), **how, **_geometry(request), **_target(request, out))
+
+    def read_masks(
+        self,
+        indexes: int | Sequence[int] | None = None,
+        out: np.ndarray | None = None,
+        out_shape: Sequence[int] | None = None,
+        window: WindowLike | None = None,
+        boundless: bool = False,
+        resampling: Resampling = Resampling.nearest,
+    ) -> np.ndarray:
+        """Read masks of bands as GDAL derives them, uint8: 255 where valid. Arguments and errors as in `read`."""
+        request = self._plan(indexes, window, out_shape, out, boundless, resampling)
+        if self._nodata_differs(request.bands):
+            how = _geometry(request) | {"out_shape": request.out_shape[1:]}
+            return _stacked([self.read_masks(band, **how) for band in request.bands], out)
+        with self._copy(request, for_mask=True) as copy:
+            return copy.read_masks(_indexes(request), **_geometry(request), **_target(request, out))
+
+    def dataset_mask(
+        self,
+        out: np.ndarray | None = None,
+        out_shape: Sequence[int] | None = None,
+        window: WindowLike | None = None,
+        boundless: bool = False,
+        resampling: Resampling = Resampling.nearest,
+    ) -> np.ndarray:
+        """Read the mask of all bands, uint8 ``(height, width)``: 255 where one is valid. Arguments as in `read`."""
+        shape = self._plan(1, window, out_shape, out, boundless, resampling).out_shape[1:]
+        request = self._plan(None, window, shape, None, boundless, resampling)
+        if self._nodata_differs(request.bands):
+            masks = self.read_masks(None, out_shape=shape, **_geometry(request))
+            return _stacked([np.logical_or.reduce(masks) * np.uint8(255)], out)[0]
+        target = {"out_shape": shape} if out is None else {"out": out}
+        with self._copy(request, for_mask=True) as copy:
+            return copy.dataset_mask(**_geometry(request), **target)
+
+    def sample(
+        self, xy: Iterable[tuple[float, float]], indexes: int | Sequence[int] | None = None, masked: bool = False
+    ) -> Iterator[np.ndarray]:
+        """Yield the pixels under coordinates of the CRS, an array of one value a band; nodata or 0 outside."""
+        return sample_gen(self, xy, indexes=indexes, masked=masked)
+
+    def checksum(self, bidx: int, window: WindowLike | None = None) -> int:
+        """GDAL's checksum of a band, or of a window of whole pixels of it."""
+        request = self._plan(bidx, window, None, None, False, Resampling.nearest)
+        with self._copy(request) as copy:
+            return copy.checksum(bidx, window=request.window)
+
+    @cached_property
+    def mask_flag_enums(self) -> tuple[list[MaskFlags], ...]:
+        """Where the mask of each band comes from, as GDAL says."""
+        flags = []
+        for band in self.indexes:
+            with decoded_copy(self._copy_plan((band,), _NOTHING, None), self._decode) as copy:
+                flags.append(copy.mask_flag_enums[band - 1])
+        return tuple(flags)
+
+    def _opened(self) -> object:
+        raise NotImplementedError
+
+    def _window_decoder(self) -> Any:
+        raise NotImplementedError
+
+    def _plan(
+        self,
+        indexes: int | Sequence[int] | None,
+        window: WindowLike | None,
+        out_shape: Sequence[int] | None,
+        out: np.ndarray | None,
+        boundless: bool,
+        resampling: Resampling,
+    ) -> ReadRequest:
+        self._opened()
+        return plan_read(
+            self.header.grid.raster, self.count, indexes=indexes, window=window, out_shape=out_shape, out=out,
+            boundless=boundless, resampling=resampling,
+        )  # fmt: skip
+
+    def _decode(self, bands: Sequence[int], box: Box) -> tuple[np.ndarray, np.ndarray | None]:
+        return self._window_decoder().read(bands, box.row0, box.col0, *box.shape)
+
+    def _read_plain(self, request: ReadRequest, out: np.ndarray | None, dtype: DTypeLike | None) -> np.ndarray:
+        """One decoded pixel for each pixel asked for."""
+        bands = sorted({index - 1 for index in request.bands})
+        values, _ = self._decode(bands, request.box)
+        order = [bands.index(index - 1) for index in request.bands]
+        if order != list(range(len(bands))):
+            values = values[order]
+        if out is None:
+            out = values if dtype is None else values.astype(dtype, copy=False)
+        else:
+            out = out[None] if out.ndim == 2 else out
+            out[...] = values
+        return out[0] if request.single else out
+
+    def _copy(self, request: ReadRequest, for_mask: bool = False) -> AbstractContextManager[DatasetReader]:
+        """What GDAL needs of the raster to answer the request."""
+        box = request.box
+        all_valid = self._nodata_of(request.bands) is None and not mask_spans_bands(self._metadata)
+        if for_mask and all_valid and self.options.on_damage == "raise":
+            box = _NOTHING  # the answer does not depend on pixels
+        return decoded_copy(self._copy_plan(request.bands, box, request.rows), self._decode)
+
+    def _copy_plan(self, indexes: Sequence[int], box: Box, rows: np.ndarray | None) -> CopyPlan:
+        wanted = self.indexes if mask_spans_bands(self._metadata) else indexes
+        bands = tuple(sorted({index - 1 for index in wanted}))
+        return CopyPlan(self._metadata, self._nodata_of(indexes), bands, box, rows, self.header.tile_size)
+
+    def _nodata_of(self, indexes: Sequence[int]) -> float | None:
+        return self.nodatavals[indexes[0] - 1]
+
+    def _nodata_differs(self, indexes: Sequence[int]) -> bool:
+        """Whether bands must be read one by one, because GDAL's GeoTIFFs have one nodata value for all bands."""
+        return len({str(self.nodatavals[index - 1]) for index in indexes}) > 1  # NaN is not equal to itself
+
+
+def _widens(source: DTypeLike, target: DTypeLike) -> bool:
+    """Whether every value of `source` is one of `target`, so that there is nothing to round or clamp."""
+    try:
+        return np.can_cast(np.dtype(source), np.dtype(target), "safe")
+    except TypeError:  # rasterio has names of its own, complex_int16
+        return False
+
+
+def _indexes(request: ReadRequest) -> int | list[int]:
+    return request.bands[0] if request.single else list(request.bands)
+
+
+def _geometry(request: ReadRequest) -> dict[str, Any]:
+    return {"window": request.window, "boundless": request.boundless, "resampling": request.resampling}
+
+
+def _target(request: ReadRequest, out: np.ndarray | None) -> dict[str, Any]:
+    return {"out_shape": request.out_shape} if out is None else {"out": out}
+
+
+def _stacked(parts: Sequence[np.ndarray], out: np.ndarray | None) -> np.ndarray:
+    """Bands read one by one as one array ``(bands, height, width)``, in `out` if that is given."""
+    values = np.stack([np.ma.getdata(part) for part in parts])
+    if out is not None:
+        out = out[None] if out.ndim == 2 else out
+        out[...] = values
+        values = out
+    if not isinstance(parts[0], np.ma.MaskedArray):
+        return values
+    return np.ma.array(values, mask=np.stack([np.ma.getmaskarray(part) for part in parts]))

@@ -1,0 +1,79 @@
+"""What a compression or decompression did, as plain values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+def _finite(value: Any) -> Any:
+    """NaN has no place in JSON: an error that was not measured is null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value
+
+
+@dataclass(frozen=True)
+class _Report:
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary for json.dumps; numbers that do not exist are None."""
+        return _finite(asdict(self))
+
+
+@dataclass(frozen=True)
+class CompressReport(_Report):
+    """Sizes in bytes (`input_bytes` of the raw array), errors in dB over all coded pixels, times in seconds.
+
+    `bpp` is bits of the file a band pixel. `bands` has one dictionary a band with the same error figures. `tiles` counts
+    tiles of band groups, as `empty_tiles` and `fallback_tiles` do.
+    """
+
+    input: str
+    output: str
+    width: int
+    height: int
+    count: int
+    dtype: str
+    input_bytes: int
+    output_bytes: int
+    ratio: float
+    bpp: float
+    rmse_db: float
+    bias_db: float
+    max_error_db: float
+    bands: list[dict[str, Any]]
+    tiles: int
+    empty_tiles: int
+    fallback_tiles: int
+    seconds: float
+    scale: str
+    scale_reason: str
+    quality: int
+    arithmetic: str
+    notes: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DecompressReport(_Report):
+    """Sizes in bytes (`input_bytes` of the .sarz), times in seconds; `damaged_tiles` are (row, column, group)."""
+
+    input: str
+    output: str
+    width: int
+    height: int
+    count: int
+    dtype: str
+    input_bytes: int
+    output_bytes: int
+    tiles: int
+    seconds: float
+    arithmetic: str
+    damaged_tiles: list[tuple[int, int, int]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,198 @@
+"""Fetching and entropy-decoding the tiles of one band group, with a bounded cache."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .codec.device import Engine
+from .codec.mosaic import BatchRunner
+from .codec.pool import parallel_map
+from .codec.tile import TileParts
+from .container import Container
+from .errors import DamagedTileError, SarzFormatError, TileDamageWarning
+from .grid import BLOCK
+from .index import TileEntry
+
+Key = tuple[int, int, int]
+"""``(group, tile row, tile col)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTile:
+    """A tile without its pixels: segments, and latents int16 ``(rows, cols, channels)`` or None where they are zero.
+
+    A damaged tile has neither, but the error that says why.
+    """
+
+    entry: TileEntry
+    parts: TileParts | None
+    latents: np.ndarray | None
+    damage: DamagedTileError | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, about."""
+        size = 0 if self.latents is None else self.latents.nbytes
+        if self.parts is not None:
+            size += sum(p.plane.nbytes for p in self.parts.planes if p.plane is not None)
+            size += len(self.parts.lossless) + sum(map(len, self.parts.exact))
+        return size + 1024
+
+
+class TileCache:
+    """Least recently used tiles up to a number of bytes; safe from several threads."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self._tiles: OrderedDict[Key, LoadedTile] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> LoadedTile | None:
+        """The tile, which becomes the most recently used; None if it is not there."""
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+            return self._tiles.get(key)
+
+    def put(self, key: Key, tile: LoadedTile) -> None:
+        """Keep a tile, and drop the oldest ones beyond the limit."""
+        with self._lock:
+            if key in self._tiles:
+                return
+            self._tiles[key] = tile
+            self._size += tile.nbytes
+            while self._size > self.limit_bytes and self._tiles:
+                self._size -= self._tiles.popitem(last=False)[1].nbytes
+
+
+@dataclass(slots=True)
+class _Decoding:
+    """One tile on its way: filled in step by step."""
+
+    key: Key
+    entry: TileEntry
+    coarse: bytes
+    detail: bytes
+    parts: TileParts | None = None
+    decoder: object = None
+    z: np.ndarray | None = None
+    params: tuple[np.ndarray, np.ndarray] | None = None
+    latents: np.ndarray | None = None
+    damage: DamagedTileError | None = None
+
+
+class TileLoader:
+    """Loads tiles of a container: reads ranges, checks CRCs, decodes latents. Counts what it does.
+
+    Attributes
+    ----------
+    tiles_decoded, cache_hits : int
+    damaged : set of (group, tile row, tile col)
+    """
+
+    def __init__(self, container: Container, cache: TileCache, on_damage: str) -> None:
+        self.container, self.cache, self.on_damage = container, cache, on_damage
+        self.tiles_decoded = self.cache_hits = 0
+        self.damaged: set[Key] = set()
+        self._lock = threading.Lock()
+
+    def load(self, group: int, engine: Engine, run: BatchRunner,
+             positions: Iterable[tuple[int, int]]) -> dict[tuple[int, int], LoadedTile]:
+        """Tiles of a group by ``(row, col)``.
+
+        Raises
+        ------
+        DamagedTileError
+            For a damaged tile, unless ``on_damage="mask"``: then a warning, and the tile is marked.
+        """
+        loaded, missing = {}, []
+        for row, col in positions:
+            tile = self.cache.get((group, row, col))
+            if tile is None:
+                missing.append((group, row, col))
+            else:
+                loaded[row, col] = tile
+        for key, tile in self._decode(engine, run, missing):
+            if tile.damage is not None:
+                self._report(tile.damage)
+            self.cache.put(key, tile)
+            loaded[key[1:]] = tile
+        with self._lock:
+            self.tiles_decoded += len(missing)
+            self.cache_hits += len(loaded) - len(missing)
+        return loaded
+
+    def _report(self, damage: DamagedTileError) -> None:
+        if self.on_damage == "raise":
+            raise damage
+        self.damaged.add((damage.group, damage.tile_row, damage.tile_col))
+        warnings.warn(TileDamageWarning(f"{damage.args[0].split(';')[0]}; it is masked"), stacklevel=2)
+
+    def _decode(self, engine: Engine, run: BatchRunner, keys: list[Key]) -> list[tuple[Key, LoadedTile]]:
+        work = self._fetch(keys)
+        parallel_map(lambda w: self._guarded(w, self._start, engine), work)
+        self._hyper_synthesis(engine, run, [w for w in work if w.z is not None and w.damage is None])
+        parallel_map(lambda w: self._guarded(w, self._finish, engine), work)
+        return [(w.key, LoadedTile(w.entry, None if w.damage else w.parts, w.latents, w.damage)) for w in work]
+
+    def _fetch(self, keys: list[Key]) -> list[_Decoding]:
+        index = self.container.index
+        numbers = [index.number(row, col, group) for group, row, col in keys]
+        parts = self.container.read_parts([(n, part) for n in numbers for part in ("coarse", "detail")])
+        work = []
+        for key, number, coarse, detail in zip(keys, numbers, parts[::2], parts[1::2]):
+            damage = next((p for p in (coarse, detail) if isinstance(p, DamagedTileError)), None)
+            work.append(_Decoding(key, index[number], coarse, detail, damage=damage))
+        return work
+
+    @staticmethod
+    def _guarded(work: _Decoding, step, engine: Engine) -> None:
+        """Run a step of one tile; malformed bytes (which a CRC cannot exclude) become that tile's damage."""
+        if work.damage is not None:
+            return
+        try:
+            step(work, engine)
+        except SarzFormatError as exc:
+            group, row, col = work.key
+            work.damage = DamagedTileError(row, col, group, str(exc))
+
+    def _start(self, work: _Decoding, engine: Engine) -> None:
+        group, row, col = work.key
+        shape = self.container.header.grid.tile(row, col).shape
+        bands = len(self.container.header.groups[group].bands)
+        work.parts = TileParts.unpack(work.coarse, work.detail, bands, shape)
+        _check_flags(work.entry, work.parts)
+        if not work.entry.empty:
+            work.decoder, work.z = engine.coder.start(*work.parts.coarse, self._latent_shape(work.key))
+
+    def _finish(self, work: _Decoding, engine: Engine) -> None:
+        if work.params is not None:
+            work.latents = engine.coder.decode(work.decoder, work.parts.detail, work.params,
+                                               self._latent_shape(work.key), work.entry.quality)
+
+    def _latent_shape(self, key: Key) -> tuple[int, int]:
+        return self.container.header.grid.tile(*key[1:]).blocks(BLOCK).shape
+
+    @staticmethod
+    def _hyper_synthesis(engine: Engine, run: BatchRunner, work: list[_Decoding]) -> None:
+        by_shape: dict[tuple[int, ...], list[_Decoding]] = {}
+        for w in work:
+            by_shape.setdefault(w.z.shape, []).append(w)
+        for same in by_shape.values():
+            params = run(lambda z: list(zip(*engine.network.hyper_synthesis(z))), [w.z for w in same])
+            for w, pair in zip(same, params):
+                w.params = pair
+
+
+def _check_flags(entry: TileEntry, parts: TileParts) -> None:
+    if entry.empty and any(parts.coarse + parts.detail):
+        raise SarzFormatError("an empty tile holds latents")
+    if entry.fallback != bool(parts.lossless):
+        raise SarzFormatError("the lossless copy and the fallback flag contradict each other")

@@ -11,6 +11,11 @@ from .console import Console, Progress
 from .failures import MisuseError, one_line_failures
 from .jobs import Job, check_summary, decompress_jobs
 
+NOT_CREATION_OPTIONS = frozenset(
+    {"driver", "width", "height", "count", "dtype", "crs", "transform", "gcps", "rpcs", "nodata", "sharing", "opener"}
+)
+"""rasterio takes these and creation options alike, but they are what the file itself says."""
+
 
 @click.command(short_help="Write .sarz files back as GeoTIFF.")
 @click.argument("files", nargs=-1, required=True, metavar="INPUT... [OUTPUT]")
@@ -80,6 +85,8 @@ def decompress(
     """
     if window is not None and bounds is not None:
         raise MisuseError("--window and --bounds exclude each other; give one of them")
+    for name in sorted(NOT_CREATION_OPTIONS & creation_options.keys()):
+        raise MisuseError(f"--co {name.upper()}: not a creation option of a GeoTIFF; see gdalinfo --format GTiff")
     jobs = decompress_jobs(files, output)
     check_summary(summary, jobs, overwrite)
     with ctx.obj["env"]:

@@ -11,11 +11,11 @@ from typing import ParamSpec, TypeVar
 
 import click
 from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 
 from sarz_format.errors import SarzError
 
-FAILURES: tuple[type[Exception], ...] = (SarzError, RasterioError, CPLE_BaseError, OSError, MemoryError)
+FAILURES: tuple[type[Exception], ...] = (SarzError, RasterioError, CRSError, CPLE_BaseError, OSError, MemoryError)
 """What an input, an output or the machine can cause. Anything else is a mistake of ours and keeps its traceback."""
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130

@@ -151,11 +151,11 @@ class Encoder:
         for members in by_shape.values():
             padded = [_whole_hyper_positions(latents[i]) for i in members]
             coded = self.run(lambda y: _hyperlatents(engine, y), padded)
-            jobs += [(cols[i], latents[i], z, params) for i, (z, params) in zip(members, coded)]
+            jobs += [(cols[i], latents[i], z, totals) for i, (z, totals) in zip(members, coded)]
 
         def code(job) -> None:
-            col, y, z, params = job
-            coarse, detail, y_hat = engine.coder.encode(y, z, params, self.header.quality)
+            col, y, z, totals = job
+            coarse, detail, y_hat = engine.coder.encode(y, z, totals, self.header.quality)
             strip.latents[group, col], strip.segments[group, col] = y_hat, (coarse, detail)
 
         parallel_map(code, jobs)
@@ -193,7 +193,8 @@ class Encoder:
     def _errors(self, band: int, values: np.ndarray, classes: np.ndarray, pixels: np.ndarray) -> BandStatistics:
         valid = classes == VALID
         decoded = pixels[: values.shape[0], : values.shape[1]]
-        return BandStatistics.from_errors(self.radiometry[band].errors_mdb(values[valid], decoded[valid]))
+        chosen = (values.ravel(), decoded.ravel()) if valid.all() else (values[valid], decoded[valid])
+        return BandStatistics.from_errors(self.radiometry[band].errors_mdb(*chosen))
 
     def _badly_served(self, statistics: list[BandStatistics]) -> bool:
         limit = FALLBACK_ERROR_STEPS * nominal_step_db(self.header.quality)
@@ -212,7 +213,7 @@ def _whole_hyper_positions(y: np.ndarray) -> np.ndarray:
     return np.pad(y, ((0, -y.shape[0] % HYPER), (0, -y.shape[1] % HYPER), (0, 0)))
 
 
-def _hyperlatents(engine: Engine, y: np.ndarray) -> list[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]:
-    """``(z, (means, scales))`` of a batch of latents."""
+def _hyperlatents(engine: Engine, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """``(z, sums of the hyper-synthesis)`` of each of a batch of latents."""
     z = engine.network.hyper_analysis(y)
-    return [(z_i, params) for z_i, *params in zip(z, *engine.network.hyper_synthesis(z))]
+    return list(zip(z, engine.network.hyper_synthesis(z)))

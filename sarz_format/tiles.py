@@ -83,7 +83,7 @@ class _Decoding:
     parts: TileParts | None = None
     decoder: object = None
     z: np.ndarray | None = None
-    params: tuple[np.ndarray, np.ndarray] | None = None
+    totals: np.ndarray | None = None
     latents: np.ndarray | None = None
     damage: DamagedTileError | None = None
 
@@ -173,8 +173,8 @@ class TileLoader:
             work.decoder, work.z = engine.coder.start(*work.parts.coarse, self._latent_shape(work.key))
 
     def _finish(self, work: _Decoding, engine: Engine) -> None:
-        if work.params is not None:
-            work.latents = engine.coder.decode(work.decoder, work.parts.detail, work.params,
+        if work.totals is not None:
+            work.latents = engine.coder.decode(work.decoder, work.parts.detail, work.totals,
                                                self._latent_shape(work.key), work.entry.quality)
 
     def _latent_shape(self, key: Key) -> tuple[int, int]:
@@ -186,9 +186,8 @@ class TileLoader:
         for w in work:
             by_shape.setdefault(w.z.shape, []).append(w)
         for same in by_shape.values():
-            params = run(lambda z: list(zip(*engine.network.hyper_synthesis(z))), [w.z for w in same])
-            for w, pair in zip(same, params):
-                w.params = pair
+            for w, totals in zip(same, run(engine.network.hyper_synthesis, [w.z for w in same])):
+                w.totals = totals
 
 
 def _check_flags(entry: TileEntry, parts: TileParts) -> None:

@@ -173,6 +173,11 @@ def test_window_and_bounds_exclude_each_other(run):
     assert result.exit_code == 2 and "exclude each other" in only_line(result.stderr)
 
 
+def test_creation_options_do_not_change_the_raster(run):
+    result = run("decompress", "a.sarz", "--co", "WIDTH=5")
+    assert result.exit_code == 2 and "--co WIDTH: not a creation option" in only_line(result.stderr)
+
+
 # The group
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.special import ndtr
 
-from sarz_format.codec.latents import quantise, table_numbers
+from sarz_format.codec.latents import quantise, rates_of, table_numbers
 from sarz_format.codec.lapping import lap_analysis
 from sarz_format.codec.model import HYPER_CHANNELS, PIXEL_BITS, QUALITIES, SCALES, IntegerModel
 from sarz_format.codec.network import Frame, Network
@@ -77,19 +77,20 @@ def observe(model: IntegerModel, images: list[np.ndarray]) -> tuple[np.ndarray, 
     """Histograms of latent symbols by table and of hyperlatents by channel over all images and some qualities."""
     network = Network(model, torch.device("cpu"))
     latent, hyper = np.zeros((SCALES, 2 * REACH + 2), np.int64), np.zeros((HYPER_CHANNELS, 2 * REACH + 2), np.int64)
-    coarse = np.zeros(model.channels, bool)
+    channels = np.arange(model.channels)
     for image in images:
-        y, mean, scale, z = _analyse(network, image)
+        y, totals, z = _analyse(network, image)
         hyper += _histogram(z, np.broadcast_to(np.arange(HYPER_CHANNELS), z.shape), HYPER_CHANNELS)
         for quality in FIT_QUALITIES:
-            _, tables = table_numbers(scale, model.index_offset[quality], coarse)
-            _, symbols = quantise(y, mean, model.delta_encode[quality], coarse)
+            rates = rates_of(model, quality, True)
+            tables = table_numbers(totals, rates, channels)
+            symbols = quantise(y, totals, rates, rates, channels, np.empty_like(y))
             latent += _histogram(symbols, tables, SCALES)
     return latent, hyper
 
 
-def _analyse(network: Network, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Latents, means, scales ``(positions, channels)`` and hyperlatents of an image, cut to multiples of 32 pixels."""
+def _analyse(network: Network, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Latents, sums of the hyper-synthesis ``(positions, channels)`` and hyperlatents of an image, cut to multiples of 32 pixels."""
     model, halo = network.model, network.model.halo
     h, w = (n // 32 * 32 for n in image.shape[1:])
     pixels = np.rint(image[None, :, :h, :w] * 2**PIXEL_BITS).clip(-32768, 32767).astype(np.int16)
@@ -98,9 +99,8 @@ def _analyse(network: Network, image: np.ndarray) -> tuple[np.ndarray, np.ndarra
     pixels = np.pad(pixels, ((0, 0), (0, 0), (margin, margin), (margin, margin)), mode="edge")
     y = network.analysis(pixels, Frame(halo, halo, halo, halo))
     z = network.hyper_analysis(y)
-    mean, scale = network.hyper_synthesis(z)
-    flat = (a.reshape(-1, model.channels) for a in (y, mean, scale))
-    return *flat, z
+    totals = network.hyper_synthesis(z)
+    return y.reshape(-1, model.channels), totals.reshape(-1, 2 * model.channels), z
 
 
 def fitted_tables(model: IntegerModel, images: list[np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,6 +9,8 @@ import torch
 
 from ..errors import DeviceError, SarzOptionError
 from ..weights import ModelInfo, load_model
+from .arithmetic import choose_arithmetic
+from .cpu_network import CpuNetwork
 from .entropy import decoding_tables
 from .mosaic import automatic_batch
 from .network import Network
@@ -66,7 +68,8 @@ def load_engine(info: ModelInfo, device: torch.device) -> Engine:
     """
     model = load_model(info)
     try:
-        network = Network(model, device)
+        arithmetic = choose_arithmetic(device)
     except RuntimeError as exc:
         raise DeviceError(str(exc)) from exc
+    network = CpuNetwork(model, arithmetic) if arithmetic.name == "int8" else Network(model, device, arithmetic)
     return Engine(network, LatentCoder(model, decoding_tables(model.tables)))

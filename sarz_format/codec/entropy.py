@@ -1,6 +1,6 @@
 """Interleaved rANS over integer tables (Duda 2014, arXiv:1311.2540; interleaving: Giesen 2014, arXiv:1402.3392).
 
-A stream is a sequence of 16-bit words. Symbol number i belongs to lane ``i mod lanes``; each lane has a 32-bit state in
+A stream is a sequence of 16-bit words. Symbol number i belongs to lane ``i mod lanes`` (a power of two); each lane has a 32-bit state in
 ``[2^16, 2^32)``. The stream starts with the states of all lanes (low word first); whenever a state falls under 2^16 the
 decoder appends one word. A decoder that has read every symbol has every state at 2^16 and no word left, which is checked.
 Symbols beyond a table's reach are an escape there and an Exp-Golomb code (order 2) in a bit string of their own.
@@ -73,9 +73,9 @@ def _put_escapes(symbols, tables, reach, bits):
 @compiled
 def _encode(symbols, tables, cdf, reach, states, words):
     """Code all symbols, last first; fill `words` from its end; return the position of the first word."""
-    lanes = states.size
+    lanes = states.size - 1
     position = words.size
-    for j in range(lanes):
+    for j in range(states.size):
         states[j] = LOWER
     for i in range(symbols.size - 1, -1, -1):
         t = tables[i]
@@ -84,23 +84,45 @@ def _encode(symbols, tables, cdf, reach, states, words):
         s = k + r if -r <= k <= r else 2 * r + 1
         start = np.uint64(cdf[t, s])
         count = np.uint64(cdf[t, s + 1]) - start
-        x = states[i % lanes]
+        x = states[i & lanes]
         if x >= count << np.uint64(32 - PRECISION):
             position -= 1
             words[position] = x & np.uint64(0xFFFF)
             x >>= np.uint64(16)
         q = x // count
-        states[i % lanes] = (q << np.uint64(PRECISION)) + (x - q * count) + start
+        states[i & lanes] = (q << np.uint64(PRECISION)) + (x - q * count) + start
     return position
+
+
+@compiled
+def _escaped(r, position, bits, bit):
+    """Read one escaped symbol of a table of reach `r`; return ``(status, symbol, words read, bits read)``."""
+    zeros = 0
+    while bit < bits.size and bits[bit] == 0:
+        zeros += 1
+        bit += 1
+    if zeros > 16:
+        return TOO_LARGE, 0, position, bit
+    if bit + zeros + ESCAPE_ORDER + 1 > bits.size:
+        return OUT_OF_BITS, 0, position, bit
+    value = 0
+    for _ in range(zeros + ESCAPE_ORDER + 1):
+        value = (value << 1) | np.int64(bits[bit])
+        bit += 1
+    value -= 1 << ESCAPE_ORDER
+    magnitude = (value >> 1) + r + 1
+    if magnitude > ESCAPE_LIMIT:
+        return TOO_LARGE, 0, position, bit
+    return OK, np.int32(-magnitude if value & 1 else magnitude), position, bit
 
 
 @compiled
 def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bit, out):
     """Decode `out.size` symbols, the first of number `first`; return ``(status, words read, bits read)``."""
-    lanes = states.size
+    lanes = states.size - 1
     mask = np.uint32((1 << PRECISION) - 1)
     for i in range(out.size):
-        lane = (first + i) % lanes
+        lane = (first + i) & lanes
         t = tables[i]
         x = states[lane]
         slot = x & mask
@@ -114,26 +136,12 @@ def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bi
             position += 1
         states[lane] = x
         r = np.int32(reach[t])
-        if s <= 2 * r:
-            out[i] = np.int32(s) - r
-            continue
-        zeros = 0
-        while bit < bits.size and bits[bit] == 0:
-            zeros += 1
-            bit += 1
-        if zeros > 16:
-            return TOO_LARGE, position, bit
-        if bit + zeros + ESCAPE_ORDER + 1 > bits.size:
-            return OUT_OF_BITS, position, bit
-        value = 0
-        for _ in range(zeros + ESCAPE_ORDER + 1):
-            value = (value << 1) | bits[bit]
-            bit += 1
-        value -= 1 << ESCAPE_ORDER
-        magnitude = (value >> 1) + r + 1
-        if magnitude > ESCAPE_LIMIT:
-            return TOO_LARGE, position, bit
-        out[i] = -magnitude if value & 1 else magnitude
+        k = np.int32(s) - r
+        if k > r:  # A call here keeps the loop small: escapes are rare.
+            status, k, position, bit = _escaped(r, position, bits, bit)
+            if status != OK:
+                return status, position, bit
+        out[i] = k
     return OK, position, bit
 
 
@@ -152,7 +160,7 @@ def encode(symbols: np.ndarray, tables: np.ndarray, model: Tables, lanes: int) -
 
 
 class Decoder:
-    """Decodes one stream, in as many parts as the caller likes.
+    """Decodes one stream, in as many parts as the caller likes. `lanes` is a power of two.
 
     Raises
     ------

@@ -1,83 +1,101 @@
-"""Symbols and latents: quantisation with the integer parameters of the hyperprior."""
+"""Symbols and latents: quantisation with the integer parameters of the hyperprior.
+
+For every latent the last layer of the hyper-synthesis gives two sums. Scaled by powers of two and rounded they are its
+mean and its scale index; the tile's quality adds an offset to the index and gives the quantisation step.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from .jit import compiled
-from .model import DELTA_BITS, INDEX_BITS, SCALES
+from .model import DELTA_BITS, INDEX_BITS, SCALES, IntegerModel
 
 
-@compiled
-def _table_numbers(scale, offset, coarse, out_coarse, out_detail):
-    """Table of each latent: ``clamp((scale + offset + 2^(INDEX_BITS - 1)) >> INDEX_BITS, 0, SCALES - 1)``."""
-    for p in range(scale.shape[0]):
-        i = j = 0
-        for c in range(scale.shape[1]):
-            t = (np.int64(scale[p, c]) + offset[c] + (1 << (INDEX_BITS - 1))) >> INDEX_BITS
-            t = min(max(t, 0), SCALES - 1)
-            if coarse[c]:
-                out_coarse[p, i] = t
-                i += 1
-            else:
-                out_detail[p, j] = t
-                j += 1
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What the loops need of a model at one quality, by channel.
 
-
-@compiled
-def _dequantise(mean, k_coarse, k_detail, delta, coarse, out):
-    """``y_hat = clamp16(mean + ((k delta + 2^(DELTA_BITS - 1)) >> DELTA_BITS))``."""
-    for p in range(out.shape[0]):
-        i = j = 0
-        for c in range(out.shape[1]):
-            if coarse[c]:
-                k = np.int64(k_coarse[p, i])
-                i += 1
-            else:
-                k = np.int64(k_detail[p, j])
-                j += 1
-            v = np.int64(mean[p, c]) + ((k * delta[c] + (1 << (DELTA_BITS - 1))) >> DELTA_BITS)
-            out[p, c] = min(max(v, -32768), 32767)
-
-
-@compiled
-def _quantise(y, mean, delta, coarse, k_coarse, k_detail):
-    """``k = round((y - mean) / delta)``, ties to even."""
-    for p in range(y.shape[0]):
-        i = j = 0
-        for c in range(y.shape[1]):
-            k = np.rint((np.float64(y[p, c]) - mean[p, c]) * (1 << DELTA_BITS) / delta[c])
-            if coarse[c]:
-                k_coarse[p, i] = np.int32(k)
-                i += 1
-            else:
-                k_detail[p, j] = np.int32(k)
-                j += 1
-
-
-def table_numbers(scale: np.ndarray, offset: np.ndarray, coarse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Entropy table of every latent, ``(positions, channels)`` uint8, of the coarse and the detail channels.
-
-    `scale` int32 ``(positions, channels)`` from the hyper-synthesis, `offset` int64 by channel for the tile's quality,
-    `coarse` bool by channel.
+    ``unit`` float32 (2 channels): the powers of two that scale the hyper-synthesis's sums. ``offset`` int64: added to the
+    scale index. ``step`` int64: quantisation step of the encoder or the decoder.
     """
-    positions, count = len(scale), int(coarse.sum())
-    out = np.empty((positions, count), np.uint8), np.empty((positions, coarse.size - count), np.uint8)
-    _table_numbers(scale, offset, coarse, *out)
+
+    unit: np.ndarray
+    offset: np.ndarray
+    step: np.ndarray
+
+
+def rates_of(model: IntegerModel, quality: int, encoder: bool) -> Rates:
+    """`Rates` of a model at a quality."""
+    unit = np.ldexp(1.0, -model.layers["h_s.head"].shift.astype(int)).astype(np.float32)
+    delta = model.delta_encode if encoder else model.delta_decode
+    return Rates(unit, model.index_offset[quality], delta[quality])
+
+
+@compiled
+def _table_number(total, unit, offset):
+    """``clamp((rne(total unit) + offset + 2^(INDEX_BITS - 1)) >> INDEX_BITS, 0, SCALES - 1)``."""
+    t = (np.int64(np.rint(total * unit)) + offset + (1 << (INDEX_BITS - 1))) >> INDEX_BITS
+    return min(max(t, 0), SCALES - 1)
+
+
+@compiled
+def _reconstruct(mean, k, step):
+    """``clamp16(mean + ((k step + 2^(DELTA_BITS - 1)) >> DELTA_BITS))``."""
+    v = mean + ((k * step + (1 << (DELTA_BITS - 1))) >> DELTA_BITS)
+    return min(max(v, -32768), 32767)
+
+
+@compiled
+def _table_numbers(totals, unit, offset, channels, out):
+    n = offset.size
+    for p in range(totals.shape[0]):
+        for i in range(channels.size):
+            c = channels[i]
+            out[p, i] = _table_number(totals[p, n + c], unit[n + c], offset[c])
+
+
+@compiled
+def _quantise(y, totals, unit, step, step_decode, channels, symbols, y_hat):
+    """``k = rne((y - mean) / step)`` of some channels, and the latents that the decoder makes of it."""
+    for p in range(y.shape[0]):
+        for i in range(channels.size):
+            c = channels[i]
+            mean = np.int64(np.rint(totals[p, c] * unit[c]))
+            k = np.int64(np.rint((np.float64(y[p, c]) - mean) * (1 << DELTA_BITS) / step[c]))
+            symbols[p, i] = k
+            y_hat[p, c] = _reconstruct(mean, k, step_decode[c])
+
+
+@compiled
+def _dequantise(symbols, totals, unit, step, channels, y_hat):
+    for p in range(totals.shape[0]):
+        for i in range(channels.size):
+            c = channels[i]
+            mean = np.int64(np.rint(totals[p, c] * unit[c]))
+            y_hat[p, c] = _reconstruct(mean, np.int64(symbols[p, i]), step[c])
+
+
+def table_numbers(totals: np.ndarray, rates: Rates, channels: np.ndarray) -> np.ndarray:
+    """Entropy table uint8 ``(positions, len(channels))`` of sums float32 ``(positions, 2 channels)``."""
+    out = np.empty((len(totals), len(channels)), np.uint8)
+    _table_numbers(totals, rates.unit, rates.offset, channels, out)
     return out
 
 
-def quantise(y: np.ndarray, mean: np.ndarray, delta: np.ndarray, coarse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Symbols int32 of the coarse and the detail channels, of latents int16 ``(positions, channels)``."""
-    positions, count = len(y), int(coarse.sum())
-    out = np.empty((positions, count), np.int32), np.empty((positions, coarse.size - count), np.int32)
-    _quantise(y, mean, delta, coarse, *out)
-    return out
+def quantise(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Rates, channels: np.ndarray,
+             y_hat: np.ndarray) -> np.ndarray:
+    """Symbols int32 ``(positions, len(channels))`` of latents int16 ``(positions, channels)``.
+
+    Fills the same channels of `y_hat` int16 with what the decoder will have.
+    """
+    symbols = np.empty((len(y), len(channels)), np.int32)
+    _quantise(y, totals, encode.unit, encode.step, decode.step, channels, symbols, y_hat)
+    return symbols
 
 
-def dequantise(mean: np.ndarray, k_coarse: np.ndarray, k_detail: np.ndarray, delta: np.ndarray,
-               coarse: np.ndarray) -> np.ndarray:
-    """Latents int16 ``(positions, channels)`` of symbols."""
-    out = np.empty(mean.shape, np.int16)
-    _dequantise(mean, k_coarse, k_detail, delta, coarse, out)
-    return out
+def dequantise(symbols: np.ndarray, totals: np.ndarray, rates: Rates, channels: np.ndarray, y_hat: np.ndarray) -> None:
+    """Fill some channels of `y_hat` int16 ``(positions, channels)`` with the latents of their symbols."""
+    _dequantise(symbols, totals, rates.unit, rates.step, channels, y_hat)

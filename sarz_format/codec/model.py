@@ -15,7 +15,7 @@ from ..errors import SarzFormatError
 
 PIXEL_BITS = 7
 LATENT_BITS = 5
-MATRIX_BITS = 16
+MATRIX_BITS = 15
 LAP_BITS = 13
 DELTA_BITS = 8
 INDEX_BITS = 8
@@ -24,6 +24,9 @@ WIDE_LIMIT = 2047
 """Largest magnitude of an input of a network's first layer (units of 1/8 dB)."""
 
 Z_LIMIT = 127
+MATRIX_LIMIT = 127 * 128
+"""Entries of A and S stay below this, so that they split into two signed bytes."""
+
 ACTIVATION_LIMIT = 255
 FLOAT32_EXACT = 1 << 24
 SCALES = 64
@@ -136,8 +139,8 @@ def _check(model: IntegerModel) -> None:
         layer.check(name, (Z_LIMIT if name.startswith("h_s") else WIDE_LIMIT) if wide else ACTIVATION_LIMIT)
     for name in ("A", "S"):
         matrix = getattr(model, name)
-        if matrix.shape != (n, n) or np.abs(matrix).sum(1).max() >= 1 << 36:
-            raise SarzFormatError(f"model matrix {name}: expected {n} x {n} with rows summing below 2^36")
+        if matrix.shape != (n, n) or np.abs(matrix).max() >= MATRIX_LIMIT:
+            raise SarzFormatError(f"model matrix {name}: expected {n} x {n} entries below {MATRIX_LIMIT}")
     for name in ("P", "Q"):
         matrix = getattr(model, name)
         if matrix.shape != (8, 8) or np.abs(matrix.astype(np.int64)).sum(1).max() >= 1 << 16:

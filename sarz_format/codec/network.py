@@ -78,8 +78,12 @@ class Network:
             z = (z * self._scale(layers["h_a.head"])[:, None, None]).round_().clamp_(-Z_LIMIT, Z_LIMIT)
             return z.permute(0, 2, 3, 1).to(torch.int8).cpu().numpy()
 
-    def hyper_synthesis(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Means (int32, `LATENT_BITS`) and scale indices (int32, `INDEX_BITS`), ``(batch, 4 rows, 4 cols, channels)``."""
+    def hyper_synthesis(self, z: np.ndarray) -> np.ndarray:
+        """Sums of the last layer, float32 holding integers, ``(batch, 4 rows, 4 cols, 2 channels)``.
+
+        Scaled by the layer's shifts and rounded they are the means of the latents (`LATENT_BITS`) and their scale
+        indices (`INDEX_BITS`); `latents` does that on the way.
+        """
         layers, arithmetic = self.model.layers, self.arithmetic
         with torch.inference_mode():
             h = self._to_device(z).permute(0, 3, 1, 2).to(torch.float32)
@@ -88,25 +92,30 @@ class Network:
             h = F.pixel_shuffle(arithmetic.hidden(h, layers["h_s.up1"]), 2)
             h = _replicate(h)
             h = F.pixel_shuffle(arithmetic.hidden(h, layers["h_s.up2"]), 2)
-            total = arithmetic.raw(h, layers["h_s.head"]).permute(0, 2, 3, 1)
-            params = (total * self._scale(layers["h_s.head"])).round_().to(torch.int32).cpu().numpy()
-        return params[..., : self.model.channels], params[..., self.model.channels :]
+            return arithmetic.raw(h, layers["h_s.head"]).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     def _transform(self, part: str, values: Tensor, matrix: str, bits_in: int, bits_out: int, frame: Frame) -> Tensor:
         """Linear path plus network: ``(batch, rows, cols, channels)`` integers in float32, to float64 integers."""
-        layers, halo = self.model.layers, self.model.halo
-        h = frame.clear(self._wide(values, layers[f"{part}.first"], bits_in))
-        for i in range(self.model.blocks):
-            inner = self.arithmetic.hidden(h, layers[f"{part}.block{i}.a"])
-            frame = frame.shrunk()
-            h = self.arithmetic.hidden(inner, layers[f"{part}.block{i}.b"], trunk=h[:, :, 1:-1, 1:-1])
-            h = frame.clear(h)
-        head = self.arithmetic.raw(h, layers[f"{part}.head"]).permute(0, 2, 3, 1)
+        halo = self.model.halo
+        layers = self.model.layers
+        h = self._wide(values, layers[f"{part}.first"], bits_in)
+        head = self._hidden_layers(part, h, frame).permute(0, 2, 3, 1)
         centre = values[:, halo : values.shape[1] - halo, halo : values.shape[2] - halo].to(torch.float64)
         linear = centre @ self._matrices[matrix].t()
         linear *= 2.0 ** -(MATRIX_BITS + bits_in - bits_out)
         linear += head.to(torch.float64) * self._scale(layers[f"{part}.head"])
         return linear.round_()
+
+    def _hidden_layers(self, part: str, h: Tensor, frame: Frame) -> Tensor:
+        """Blocks and head on the output of the first layer: sums in float32."""
+        layers = self.model.layers
+        h = frame.clear(h)
+        for i in range(self.model.blocks):
+            inner = self.arithmetic.hidden(h, layers[f"{part}.block{i}.a"])
+            frame = frame.shrunk()
+            h = self.arithmetic.hidden(inner, layers[f"{part}.block{i}.b"], trunk=h[:, :, 1:-1, 1:-1])
+            h = frame.clear(h)
+        return self.arithmetic.raw(h, layers[f"{part}.head"])
 
     def _wide(self, values: Tensor, layer: Layer, bits: int) -> Tensor:
         """First layer: values of `bits` fractional bits, brought to 1/8 dB, exact in float32."""

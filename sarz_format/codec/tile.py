@@ -18,8 +18,8 @@ from ..errors import SarzFormatError
 from ..fallback import decode_lossless
 from ..mask import EXACT, ClassPlane, pack_exact, pack_plane, unpack_exact, unpack_plane
 from .entropy import COARSE_LANES, DETAIL_LANES, Decoder, DecodingTables, encode
-from .latents import dequantise, quantise, table_numbers
-from .model import HYPER_CHANNELS, SCALES, IntegerModel
+from .latents import dequantise, quantise, rates_of, table_numbers
+from .model import HYPER_CHANNELS, SCALES, Z_LIMIT, IntegerModel
 from .payload import join_segments, split_segments
 
 
@@ -29,31 +29,36 @@ def hyper_shape(rows: int, cols: int) -> tuple[int, int, int]:
 
 
 class LatentCoder:
-    """Symbols and bytes of one model's latents; holds what depends on the model alone."""
+    """Symbols and bytes of one model's latents; holds what depends on the model alone.
+
+    ``totals`` float32 ``(rows, cols, 2 channels)`` are the sums of `Network.hyper_synthesis`, which cover the tile.
+    """
 
     def __init__(self, model: IntegerModel, tables: DecodingTables) -> None:
         self.model, self.tables = model, tables
-        self.coarse = np.zeros(model.channels, bool)
-        self.coarse[model.coarse_channels] = True
+        self.coarse, self.detail = model.coarse_channels, model.detail_channels
 
     def _hyper_tables(self, count: int) -> np.ndarray:
         return np.tile(np.arange(SCALES, SCALES + HYPER_CHANNELS, dtype=np.uint8), count // HYPER_CHANNELS)
 
-    def _cropped(self, params: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        return np.ascontiguousarray(params[: shape[0], : shape[1]]).reshape(-1, self.model.channels)
+    def _cropped(self, totals: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        return np.ascontiguousarray(totals[: shape[0], : shape[1]]).reshape(-1, 2 * self.model.channels)
 
-    def encode(self, y: np.ndarray, z: np.ndarray, params: tuple[np.ndarray, np.ndarray],
+    def encode(self, y: np.ndarray, z: np.ndarray, totals: np.ndarray,
                quality: int) -> tuple[list[bytes], list[bytes], np.ndarray]:
         """Latents int16 ``(rows, cols, channels)`` to the rANS segments of both parts, and the decoder's latents."""
-        shape, model = y.shape[:2], self.model
-        mean, scale = (self._cropped(p, shape) for p in params)
-        t_coarse, t_detail = table_numbers(scale, model.index_offset[quality], self.coarse)
-        k_coarse, k_detail = quantise(y.reshape(-1, model.channels), mean, model.delta_encode[quality], self.coarse)
+        totals = self._cropped(totals, y.shape[:2])
+        rates = rates_of(self.model, quality, True), rates_of(self.model, quality, False)
+        y_hat = np.empty((len(totals), self.model.channels), np.int16)
+        flat = np.ascontiguousarray(y).reshape(y_hat.shape)
+        k_coarse = quantise(flat, totals, *rates, self.coarse, y_hat)
+        k_detail = quantise(flat, totals, *rates, self.detail, y_hat)
         symbols = np.concatenate([z.reshape(-1).astype(np.int32), k_coarse.reshape(-1)])
+        t_coarse = table_numbers(totals, rates[0], self.coarse)
         numbers = np.concatenate([self._hyper_tables(z.size), t_coarse.reshape(-1)])
-        coarse = encode(symbols, numbers, model.tables, COARSE_LANES)
-        detail = encode(k_detail.reshape(-1), t_detail.reshape(-1), model.tables, DETAIL_LANES)
-        y_hat = dequantise(mean, k_coarse, k_detail, model.delta_decode[quality], self.coarse)
+        coarse = encode(symbols, numbers, self.model.tables, COARSE_LANES)
+        t_detail = table_numbers(totals, rates[0], self.detail)
+        detail = encode(k_detail.reshape(-1), t_detail.reshape(-1), self.model.tables, DETAIL_LANES)
         return list(coarse), list(detail), y_hat.reshape(y.shape)
 
     def start(self, words: bytes, escapes: bytes, shape: tuple[int, int]) -> tuple[Decoder, np.ndarray]:
@@ -61,21 +66,21 @@ class LatentCoder:
         decoder = Decoder(words, escapes, self.tables, COARSE_LANES)
         z_shape = hyper_shape(*shape)
         z = decoder.take(self._hyper_tables(int(np.prod(z_shape))))
-        if np.abs(z).max(initial=0) > 127:
+        if np.abs(z).max(initial=0) > Z_LIMIT:
             raise SarzFormatError("a hyperlatent is out of range")
         return decoder, z.astype(np.int8).reshape(z_shape)
 
-    def decode(self, decoder: Decoder, detail: tuple[bytes, bytes], params: tuple[np.ndarray, np.ndarray],
-               shape: tuple[int, int], quality: int) -> np.ndarray:
+    def decode(self, decoder: Decoder, detail: tuple[bytes, bytes], totals: np.ndarray, shape: tuple[int, int],
+               quality: int) -> np.ndarray:
         """Latents int16 ``(rows, cols, channels)`` of a tile whose hyperlatents were decoded by `start`."""
-        mean, scale = (self._cropped(p, shape) for p in params)
-        t_coarse, t_detail = table_numbers(scale, self.model.index_offset[quality], self.coarse)
-        k_coarse = decoder.take(t_coarse)
-        decoder.finish()
+        totals = self._cropped(totals, shape)
+        rates = rates_of(self.model, quality, False)
+        y_hat = np.empty((len(totals), self.model.channels), np.int16)
         rest = Decoder(*detail, self.tables, DETAIL_LANES)
-        k_detail = rest.take(t_detail)
-        rest.finish()
-        y_hat = dequantise(mean, k_coarse, k_detail, self.model.delta_decode[quality], self.coarse)
+        for source, channels in ((decoder, self.coarse), (rest, self.detail)):
+            symbols = source.take(table_numbers(totals, rates, channels))
+            source.finish()
+            dequantise(symbols, totals, rates, channels, y_hat)
         return y_hat.reshape(*shape, self.model.channels)
 
 

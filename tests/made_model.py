@@ -1,0 +1,118 @@
+"""Small made-up models: integer arrays that are the same on every machine and numpy, for tests that need any model.
+
+The linear path works (a DCT behind a lapped filter), the networks are noise of a harmless size, the entropy tables are
+two-sided geometric. Nothing here was trained, and nothing depends on the models that are installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from sarz_format.codec.model import HYPER_CHANNELS, QUALITIES, SCALES
+from sarz_format.quality import nominal_step_db
+
+PAIR, SINGLE = "made-pair", "made-single"
+
+_GAMMA, _MIX_A, _MIX_B = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def noise(seed: int, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
+    """Integers ``low..high`` by SplitMix64: a fixed function, unlike numpy's generators. int64 of `shape`."""
+    count = int(np.prod(shape))
+    with np.errstate(over="ignore"):
+        x = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GAMMA) + np.uint64(seed * 0x1000003)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(_MIX_A)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(_MIX_B)
+        x ^= x >> np.uint64(31)
+    return (low + (x >> np.uint64(11)).astype(np.int64) % (high - low + 1)).reshape(shape)
+
+
+def made_layer(seed: int, outputs: int, inputs: int, size: int, shift: int) -> dict[str, np.ndarray]:
+    """Arrays of one convolution; shifts are `shift` or one more."""
+    return {
+        "weight": noise(seed, (outputs, inputs, size, size), -60, 60).astype(np.int8),
+        "bias": noise(seed + 1, (outputs,), -3000, 9000).astype(np.int32),
+        "shift": noise(seed + 2, (outputs,), shift, shift + 1).astype(np.int8),
+    }
+
+
+def _layers(bands: int, width: int, blocks: int) -> dict[str, dict[str, np.ndarray]]:
+    n = 64 * bands
+    plan: dict[str, tuple[int, int, int, int]] = {}
+    for part, head_shift in (("g_a", 14), ("g_s", 12)):
+        plan[f"{part}.first"] = width, n, 1, 7
+        for block in range(blocks):
+            plan[f"{part}.block{block}.a"] = width, width, 3, 9
+            plan[f"{part}.block{block}.b"] = width, width, 1, 9
+        plan[f"{part}.head"] = n, width, 1, head_shift
+    plan |= {"h_a.first": (width, n, 1, 7), "h_a.second": (width, width, 3, 9), "h_a.head": (32, width, 3, 12)}
+    plan |= {"h_s.first": (width, 32, 3, 3), "h_s.up1": (256, width, 1, 7), "h_s.up2": (256, 64, 3, 10)}
+    plan["h_s.head"] = 2 * n, 64, 1, 7
+    return {name: made_layer(100 * i, *shape) for i, (name, shape) in enumerate(plan.items(), start=bands)}
+
+
+def _dct(size: int) -> np.ndarray:
+    k, n = np.mgrid[:size, :size]
+    matrix = np.sqrt(2 / size) * np.cos(np.pi * (2 * n + 1) * k / (2 * size))
+    matrix[0] = np.sqrt(1 / size)
+    return matrix
+
+
+def _linear_path(bands: int) -> dict[str, np.ndarray]:
+    """The orthonormal A, S and P, Q in fixed point."""
+    pair = np.array([[1.0]]) if bands == 1 else np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
+    transform = np.kron(pair, np.kron(_dct(8), _dct(8)))
+    k, n = np.mgrid[:4, :4] + 0.5
+    dct_iv = np.sqrt(2 / 4) * np.cos(np.pi * k * n / 4)
+    eye, flip = np.eye(4), np.fliplr(np.eye(4))
+    butterfly = np.block([[eye, flip], [flip, -eye]])
+    rotation = flip @ _dct(4).T @ dct_iv @ flip
+    lap = 0.5 * butterfly @ np.block([[eye, 0 * eye], [0 * eye, rotation]]) @ butterfly
+    fixed = {"A": transform * 2**16, "S": transform.T * 2**16, "P": lap * 2**13, "Q": lap.T * 2**13}
+    return {name: np.rint(matrix).astype(np.int32) for name, matrix in fixed.items()}
+
+
+def made_tables() -> dict[str, np.ndarray]:
+    """``cdf`` and ``reach`` of two-sided geometric distributions, wider from table to table, in whole numbers."""
+    cdf = np.full((SCALES + HYPER_CHANNELS, 258), 4096, np.int32)
+    reach = np.zeros(len(cdf), np.uint8)
+    for t in range(len(cdf)):
+        spread = t + 1 if t < SCALES else 3 + t - SCALES
+        reach[t] = min(127, 3 * spread // 2)
+        share = [spread ** abs(k) * (spread + 2) ** (127 - abs(k)) for k in range(-int(reach[t]), int(reach[t]) + 1)]
+        share.append(min(share))
+        counts = [1 + (4096 - len(share)) * part // sum(share) for part in share]
+        counts[int(reach[t])] += 4096 - sum(counts)
+        cdf[t, 0], cdf[t, 1 : len(counts) + 1] = 0, np.cumsum(counts)
+    return {"cdf": cdf, "reach": reach}
+
+
+def made_arrays(bands: int = 2, width: int = 16, blocks: int = 3) -> dict[str, np.ndarray]:
+    """Every array of a weights file."""
+    n = 64 * bands
+    arrays = {"bands": np.array([bands], np.int32), "blocks": np.array([blocks], np.int32)}
+    arrays |= {f"{name}.{k}": v for name, layer in _layers(bands, width, blocks).items() for k, v in layer.items()}
+    # Means close to zero, scales close to what `index_offset` says.
+    arrays["h_s.head.shift"][:n] = 14
+    step = np.array([round(nominal_step_db(q) * 2**13) for q in range(QUALITIES)], np.int32)
+    delta = np.repeat(step[:, None], n, axis=1)
+    offset = np.repeat((np.arange(QUALITIES, dtype=np.int32) * 70)[:, None], n, axis=1)
+    offset[:, ::64] += 3000
+    return arrays | _linear_path(bands) | made_tables() | {
+        "delta_encode": delta, "delta_decode": delta.copy(), "index_offset": offset}
+
+
+def write_model(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
+    """A model folder whose name is the model's id."""
+    folder.mkdir(parents=True)
+    weights = save({k: np.ascontiguousarray(v) for k, v in sorted(arrays.items())})
+    (folder / "weights.safetensors").write_bytes(weights)
+    config = {"id": folder.name, "bands": int(arrays["bands"][0]),
+              "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder

@@ -14,6 +14,9 @@ from .metadata import RasterMetadata
 
 OVERVIEW_RESAMPLING = "average"
 
+GDAL_NAMES = {"blockxsize": "BLOCKSIZE", "blockysize": "BLOCKSIZE"}
+"""Creation options of the GTiff driver that the COG driver spells differently."""
+
 Writer = Callable[[Path, Mapping[str, Any]], None]
 """Writes the plain GeoTIFF, ``(path, creation options)``."""
 
@@ -40,7 +43,7 @@ def write_cog(write: Writer, path: Path, metadata: RasterMetadata, options: Mapp
 def _by_gdal(plain: Path, path: Path, options: Mapping[str, Any]) -> None:
     chosen = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS",
               "OVERVIEW_RESAMPLING": OVERVIEW_RESAMPLING.upper()}
-    chosen |= {k.upper(): str(v).upper() for k, v in options.items()}
+    chosen |= {GDAL_NAMES.get(k, k.upper()): str(v).upper() for k, v in options.items()}
     if chosen["COMPRESS"] in ("NONE", "RAW"):
         chosen |= {"COMPRESS": "NONE", "PREDICTOR": "NO"}
     rasterio.shutil.copy(plain, path, driver="COG", **chosen)

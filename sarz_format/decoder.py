@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -11,24 +12,27 @@ from .codec.device import Engine, load_engine, resolve_batch, resolve_device
 from .codec.mosaic import BatchRunner, synthesise
 from .codec.pool import parallel_map
 from .container import Container
-from .errors import SarzOptionError
+from .errors import SarzFormatError, SarzOptionError
 from .grid import BLOCK, Box
-from .mask import EXACT, NODATA, ZERO
+from .header import Header
+from .mask import EXACT, NODATA, ZERO, representable
 from .radiometry import BandRadiometry
 from .read_statistics import ReadStatistics
 from .reader_options import DEFAULT_CACHE_BYTES
+from .timing import Stages
 from .tiles import LoadedTile, TileCache, TileLoader
 from .weights import find_model
 
 ON_DAMAGE = ("raise", "mask")
 
 
-def band_radiometry(container_header, band: int) -> BandRadiometry:
-    """The conversion of one band of a file."""
-    meta = container_header.metadata
-    linear = (meta.scales[band], meta.offsets[band]) if container_header.scale == "db" else (1.0, 0.0)
-    return BandRadiometry(np.dtype(meta.dtype), container_header.scale, container_header.offsets_db[band], *linear,
-                          nodata=meta.nodata[band])
+def band_radiometry(header: Header, band: int) -> BandRadiometry:
+    """The conversion of one band of a file; raises SarzFormatError if its dB scale cannot be inverted."""
+    meta = header.metadata
+    gain, bias = (meta.scales[band], meta.offsets[band]) if header.scale == "db" else (1.0, 0.0)
+    if gain == 0 or not math.isfinite(gain) or not math.isfinite(bias):
+        raise SarzFormatError(f"band {band + 1} has scale {gain} and offset {bias}: expected finite numbers, not 0")
+    return BandRadiometry(np.dtype(meta.dtype), header.scale, header.offsets_db[band], gain, bias, meta.nodata[band])
 
 
 class WindowDecoder:
@@ -66,6 +70,7 @@ class WindowDecoder:
         self._run = BatchRunner(resolve_batch(batch_size, self.device))
         self._overlap = overlap
         self._loader = TileLoader(container, TileCache(cache_bytes), on_damage)
+        self._stages = Stages()
         self._radiometry = [band_radiometry(self.header, b) for b in range(self.header.metadata.count)]
 
     @property
@@ -73,6 +78,11 @@ class WindowDecoder:
         """Counts since the file was opened."""
         source = self.container.source
         return ReadStatistics(self._loader.tiles_decoded, self._loader.cache_hits, source.bytes_read, source.requests)
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds by stage since the file was opened."""
+        return dict(self._stages.seconds)
 
     @property
     def arithmetic(self) -> str:
@@ -113,12 +123,15 @@ class WindowDecoder:
         return values, damaged
 
     def _fill_value(self, band: int) -> float | int:
-        nodata = self.header.metadata.nodata[band]
-        return 0 if nodata is None else np.array(nodata).astype(self.header.metadata.dtype)
+        nodata, dtype = self.header.metadata.nodata[band], np.dtype(self.header.metadata.dtype)
+        return np.array(nodata).astype(dtype) if representable(nodata, dtype) else 0
 
     def _engine(self, group: int) -> Engine:
         entry = self.header.groups[group]
-        return load_engine(find_model(entry.model, entry.weights_sha256), self.device)
+        info = find_model(entry.model, entry.weights_sha256)
+        if info.bands != len(entry.bands):
+            raise SarzFormatError(f"band group {group} has {len(entry.bands)} bands, its model {info.id} codes {info.bands}")
+        return load_engine(info, self.device)
 
     def _read_group(self, group: int, wanted: list[tuple[int, int, int]], window: Box, values: np.ndarray,
                     damaged: np.ndarray) -> None:
@@ -126,11 +139,14 @@ class WindowDecoder:
         engine, size = self._engine(group), self.grid.tile_size
         for row in range(window.row0 // size, -(-window.row1 // size)):
             strip = window.intersection(Box(row * size, window.col0, (row + 1) * size, window.col1))
-            tiles = self._loader.load(group, engine, self._run, self._tiles_needed(strip, engine))
+            with self._stages("fetch and entropy-decode"):
+                tiles = self._loader.load(group, engine, self._run, self._tiles_needed(strip, engine))
             self._mark_damage(tiles, strip, window, damaged, engine)
             decode = self._exact if self._margin(engine) >= engine.network.model.context * BLOCK else self._blended
-            parallel_map(lambda part: self._convert(tiles, wanted, window, values, *part),
-                         decode(engine, tiles, strip))
+            with self._stages("synthesise"):
+                parts = list(decode(engine, tiles, strip))
+            with self._stages("convert to values"):
+                parallel_map(lambda part: self._convert(tiles, wanted, window, values, *part), parts)
 
     def _margin(self, engine: Engine) -> int:
         """Context in pixels that decoding takes from beyond a tile."""
@@ -149,7 +165,7 @@ class WindowDecoder:
                      engine: Engine) -> None:
         for position, tile in tiles.items():
             if tile.damage is not None:
-                reach = 2 * engine.network.model.context * BLOCK if self._overlap else engine.network.model.context * BLOCK
+                reach = engine.network.model.context * BLOCK
                 part = self.grid.tile(*position).grown(reach).intersection(strip)
                 if not part.empty:
                     damaged[part.slices(window)] = True
@@ -211,7 +227,7 @@ class WindowDecoder:
         chosen = classes[part.slices(box)]
         if plane.kind == 0:
             return
-        if self.header.metadata.nodata[band] is not None:
+        if plane.holds(NODATA):
             out[chosen == NODATA] = self._fill_value(band)
         out[chosen == ZERO] = 0
         if plane.count(EXACT, box.shape):

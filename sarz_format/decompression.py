@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.windows import Window, from_bounds
 
 from .cog import write_cog
 from .container import Container, open_container
-from .errors import SarzIOError, SarzOptionError, SarzWindowError
+from .errors import SarzError, SarzIOError, SarzOptionError, SarzWindowError
 from .grid import Box
 from .metadata import RasterMetadata
 from .output import atomic_output
@@ -90,22 +92,22 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
             dtype=metadata.dtype, input_bytes=container.source.size, output_bytes=Path(dst).stat().st_size,
             tiles=len(list(container.header.grid.tiles_covering(box))), seconds=time.perf_counter() - started,
             arithmetic=decoder.arithmetic, damaged_tiles=decoder.damaged_tiles,
-            notes=[*container.header.notes, *metadata.geotiff_losses()])
+            notes=[*container.header.notes, *metadata.geotiff_losses()], timings=decoder.timings)
 
 
-class _gdal_errors:
-    """Turns rasterio's errors while writing into a SarzIOError that names the output."""
+@contextlib.contextmanager
+def _gdal_errors(name: str) -> Iterator[None]:
+    """Turn what GDAL, rasterio and rio-cogeo raise while writing into a SarzIOError that names the output.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, RasterioError):
-            reason = " ".join(str(error.__cause__ or error).split())
-            raise SarzIOError(f"{self.name}: cannot be written: {reason}") from error
+    A creation option that is not a number, for example, is a ValueError of rasterio's.
+    """
+    try:
+        yield
+    except SarzError:
+        raise
+    except (RasterioError, CPLE_BaseError, ValueError) as exc:
+        reason = " ".join(str(exc.__cause__ or exc).split())
+        raise SarzIOError(f"{name}: cannot be written: {reason}") from exc
 
 
 def _bands(indexes: Sequence[int] | int | None, container: Container) -> list[int]:

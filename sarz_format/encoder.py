@@ -30,6 +30,7 @@ from .quality import nominal_step_db
 from .radiometry import BandRadiometry
 from .statistics import BandStatistics
 from .strips import Strip, make_strip, padded_pixels
+from .timing import Stages
 from .weights import ModelInfo
 
 RowReader = Callable[[int], np.ndarray]
@@ -71,12 +72,17 @@ class Encoder:
         self.run = BatchRunner(batch_size)
         self.statistics = [BandStatistics()] * header.metadata.count
         self.empty_tiles = self.fallback_tiles = 0
-        self.timings: dict[str, float] = {}
+        self._stages = Stages()
 
     @property
     def arithmetic(self) -> str:
         """How the networks' integers are computed."""
         return self.engines[0].network.arithmetic.name
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds by stage."""
+        return dict(self._stages.seconds)
 
     def encode(self, read_row: RowReader, writer: ContainerWriter, progress: Callable[[int, int], None]) -> None:
         """Code every row, writing in index order; `progress` gets tiles written and tiles in all."""
@@ -98,10 +104,13 @@ class Encoder:
         with ThreadPoolExecutor(1, thread_name_prefix="sarz-read") as reader:
             ahead = reader.submit(read_row, 0)
             for row in range(self.grid.rows):
-                values = ahead.result()
+                with self._stages("wait for input"):
+                    values = ahead.result()
                 if row + 1 < self.grid.rows:
                     ahead = reader.submit(read_row, row + 1)
-                yield make_strip(self.header, self.radiometry, row, values)
+                with self._stages("prepare pixels"):
+                    strip = make_strip(self.header, self.radiometry, row, values)
+                yield strip
 
     def _code_strip(self, above: Strip | None, strip: Strip, below: Strip | None) -> None:
         for group, engine in enumerate(self.engines):
@@ -114,8 +123,10 @@ class Encoder:
                 else:
                     strip.latents[group, col] = None
                     strip.segments[group, col] = ([b"", b""], [b"", b""])
-            latents = self._analyse(engine, bands, above, strip, below, cols)
-            self._code_latents(group, engine, strip, cols, latents)
+            with self._stages("analyse"):
+                latents = self._analyse(engine, bands, above, strip, below, cols)
+            with self._stages("quantise and entropy-code"):
+                self._code_latents(group, engine, strip, cols, latents)
 
     def _analyse(self, engine: Engine, bands: list[int], above: Strip | None, strip: Strip, below: Strip | None,
                  cols: list[int]) -> list[np.ndarray]:
@@ -168,11 +179,15 @@ class Encoder:
             coded = [col for col in range(self.grid.cols) if strip.latents[group, col] is not None]
             boxes = {self.grid.tile_latents(strip.row, col): col for col in coded}
             latents = lambda row, col: neighbours[row].latents[group, col]  # noqa: B023, E731 (used in this turn only)
-            for box, pixels in synthesise(engine.network, self.run, self.grid, latents, boxes):
-                decoded[group, boxes[box]] = pixels
+            with self._stages("decode again"):
+                for box, pixels in synthesise(engine.network, self.run, self.grid, latents, boxes):
+                    decoded[group, boxes[box]] = pixels
         keys = [(group, col) for col in range(self.grid.cols) for group in range(len(self.engines))]
-        for (group, _), tile in zip(keys, parallel_map(lambda k: self._pack(strip, *k, decoded.get(k)), keys)):
-            self._write(writer, group, tile)
+        with self._stages("measure"):
+            tiles = parallel_map(lambda k: self._pack(strip, *k, decoded.get(k)), keys)
+        with self._stages("write"):
+            for (group, _), tile in zip(keys, tiles):
+                self._write(writer, group, tile)
 
     def _pack(self, strip: Strip, group: int, col: int, pixels: np.ndarray | None) -> CodedTile:
         bands = list(self.header.groups[group].bands)

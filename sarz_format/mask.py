@@ -29,11 +29,25 @@ class ClassPlane:
         """The plane as uint8 ``shape``."""
         return np.full(shape, self.kind, np.uint8) if self.plane is None else self.plane
 
+    def holds(self, wanted: int) -> bool:
+        """Whether any pixel is of a class."""
+        return self.kind == wanted if self.plane is None else bool((self.plane == wanted).any())
+
     def count(self, wanted: int, shape: tuple[int, int]) -> int:
         """How many pixels are of a class."""
         if self.plane is None:
             return shape[0] * shape[1] if self.kind == wanted else 0
         return int(np.count_nonzero(self.plane == wanted))
+
+
+def representable(value: float | int | None, dtype: np.dtype) -> bool:
+    """Whether a pixel of `dtype` can have that value."""
+    if value is None:
+        return False
+    if dtype.kind == "f":
+        return bool(np.isnan(value)) or abs(value) <= np.finfo(dtype).max or bool(np.isinf(value))
+    info = np.iinfo(dtype)
+    return bool(np.isfinite(value)) and value == int(value) and info.min <= value <= info.max
 
 
 def classify(values: np.ndarray, codable: np.ndarray, nodata: float | int | None) -> np.ndarray:
@@ -45,7 +59,7 @@ def classify(values: np.ndarray, codable: np.ndarray, nodata: float | int | None
     classes[~codable & (values == 0)] = ZERO
     if values.dtype.kind == "f":
         classes[(classes == ZERO) & np.signbit(values)] = EXACT  # -0.0 keeps its sign.
-    if nodata is None:
+    if not representable(nodata, values.dtype):
         return classes
     if np.isnan(nodata):
         canonical = np.array(np.nan, values.dtype).view(f"u{values.dtype.itemsize}")

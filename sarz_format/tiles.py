@@ -18,6 +18,7 @@ from .container import Container
 from .errors import DamagedTileError, SarzFormatError, TileDamageWarning
 from .grid import BLOCK
 from .index import TileEntry
+from .mask import NODATA, VALID, representable
 
 Key = tuple[int, int, int]
 """``(group, tile row, tile col)``."""
@@ -169,8 +170,18 @@ class TileLoader:
         bands = len(self.container.header.groups[group].bands)
         work.parts = TileParts.unpack(work.coarse, work.detail, bands, shape)
         _check_flags(work.entry, work.parts)
+        self._check_classes(group, work)
         if not work.entry.empty:
             work.decoder, work.z = engine.coder.start(*work.parts.coarse, self._latent_shape(work.key))
+
+    def _check_classes(self, group: int, work: _Decoding) -> None:
+        """Refuse classes that give a pixel no value: coded ones in an empty tile, nodata where the band has none."""
+        metadata = self.container.header.metadata
+        for band, plane in zip(self.container.header.groups[group].bands, work.parts.planes):
+            if work.entry.empty and plane.holds(VALID):
+                raise SarzFormatError("an empty tile has coded pixels")
+            if plane.holds(NODATA) and not representable(metadata.nodata[band], np.dtype(metadata.dtype)):
+                raise SarzFormatError(f"nodata pixels in band {band + 1}, whose nodata value is {metadata.nodata[band]}")
 
     def _finish(self, work: _Decoding, engine: Engine) -> None:
         if work.totals is not None:

@@ -143,6 +143,9 @@ def load_model(info: ModelInfo) -> IntegerModel:
         raise ModelNotFoundError(
             f"{path}: SHA-256 {digest[:12]}, expected {info.weights_sha256[:12]}; the file is damaged, reinstall")
     try:
-        return build_model(load(data))
+        model = build_model(load(data))
     except SafetensorError as exc:
         raise SarzFormatError(f"{path}: {exc}") from exc
+    if model.bands != info.bands:
+        raise SarzFormatError(f"{path}: codes {model.bands} bands together, its config says {info.bands}")
+    return model

@@ -6,14 +6,29 @@ two-sided geometric. Nothing here was trained, and nothing depends on the models
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 from safetensors.numpy import save
 
-from sarz_format.codec.model import HYPER_CHANNELS, QUALITIES, SCALES
+from sarz_format import weights
+from sarz_format.codec import device
+from sarz_format.codec.arithmetic import Float32Arithmetic, Int8Arithmetic, conforms
+from sarz_format.codec.model import (
+    DELTA_BITS,
+    HYPER_CHANNELS,
+    LAP_BITS,
+    LATENT_BITS,
+    MATRIX_BITS,
+    QUALITIES,
+    SCALES,
+)
 from sarz_format.quality import nominal_step_db
 
 PAIR, SINGLE = "made-pair", "made-single"
@@ -73,7 +88,7 @@ def _linear_path(bands: int) -> dict[str, np.ndarray]:
     butterfly = np.block([[eye, flip], [flip, -eye]])
     rotation = flip @ _dct(4).T @ dct_iv @ flip
     lap = 0.5 * butterfly @ np.block([[eye, 0 * eye], [0 * eye, rotation]]) @ butterfly
-    fixed = {"A": transform * 2**16, "S": transform.T * 2**16, "P": lap * 2**13, "Q": lap.T * 2**13}
+    fixed = {"A": transform * 2**MATRIX_BITS, "S": transform.T * 2**MATRIX_BITS, "P": lap * 2**LAP_BITS, "Q": lap.T * 2**LAP_BITS}
     return {name: np.rint(matrix).astype(np.int32) for name, matrix in fixed.items()}
 
 
@@ -99,12 +114,13 @@ def made_arrays(bands: int = 2, width: int = 16, blocks: int = 3) -> dict[str, n
     arrays |= {f"{name}.{k}": v for name, layer in _layers(bands, width, blocks).items() for k, v in layer.items()}
     # Means close to zero, scales close to what `index_offset` says.
     arrays["h_s.head.shift"][:n] = 14
-    step = np.array([round(nominal_step_db(q) * 2**13) for q in range(QUALITIES)], np.int32)
+    step = np.array([round(nominal_step_db(q) * 2 ** (LATENT_BITS + DELTA_BITS)) for q in range(QUALITIES)], np.int32)
     delta = np.repeat(step[:, None], n, axis=1)
     offset = np.repeat((np.arange(QUALITIES, dtype=np.int32) * 70)[:, None], n, axis=1)
     offset[:, ::64] += 3000
     return arrays | _linear_path(bands) | made_tables() | {
-        "delta_encode": delta, "delta_decode": delta.copy(), "index_offset": offset}
+        "delta_encode": delta, "delta_decode": delta.copy(), "index_offset": offset,
+        "context_weights": np.array([[150, 130, -60, 20], [90, 110, 7, -30]][:bands], np.int32)}
 
 
 def write_model(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
@@ -116,3 +132,42 @@ def write_model(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
               "weights_sha256": hashlib.sha256(weights).hexdigest()}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
+
+
+def write_models(folder: Path) -> Path:
+    """A pair model and a single model in `folder`, which SARZ_MODEL_PATH may name."""
+    write_model(folder / PAIR, made_arrays(2))
+    write_model(folder / SINGLE, made_arrays(1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of made-up models, which stand for the installed ones in this module's tests."""
+    folder = write_models(tmp_path_factory.mktemp("models"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SARZ_MODEL_PATH", str(folder))
+        patch.setattr(weights, "DEFAULT_MODELS", {2: PAIR, 1: SINGLE})
+        yield folder
+
+
+@contextlib.contextmanager
+def forced_arithmetic(name: str) -> Iterator[None]:
+    """Engines loaded within compute in "int8" or "float32"; skips the test where the former is not exact."""
+    chosen = {"int8": Int8Arithmetic(), "float32": Float32Arithmetic(torch.device("cpu"))}[name]
+    if not conforms(chosen, torch.device("cpu")):
+        pytest.skip("this machine or build of torch has no exact 8-bit convolutions")
+    device.load_engine.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "choose_arithmetic", lambda _: chosen)
+        yield
+    device.load_engine.cache_clear()
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Torch computes with that many threads within."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    yield
+    torch.set_num_threads(before)

@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from data import load_folder
 from model import HEAD_SCALE, Codec
-from tables import SCALE_STEP, SMALLEST_SCALE, fitted_tables, gaussian_tables
+from tables import SCALE_STEP, SMALLEST_SCALE, fitted_context, fitted_tables, gaussian_tables
 from sarz_format.codec.model import (
     ACTIVATION_LIMIT, DELTA_BITS, FLOAT32_EXACT, INDEX_BITS, LAP_BITS, LATENT_BITS, MATRIX_BITS, PIXEL_BITS, QUALITIES,
     WIDE_LIMIT, Z_LIMIT, build_model)
@@ -33,13 +33,15 @@ WIDE_UNIT_BITS = 6
 """A network input of 1.0 (8 dB) is 2^6 units of 1/8 dB."""
 
 HEAD_BITS = int(math.log2(HEAD_SCALE))
-LARGEST_EXPONENT = 20
+LARGEST_EXPONENT, LARGEST_TRUNK_EXPONENT = 20, 14
+"""A trunk is scaled up to the accumulator it is added to, so that layer's exponent is smaller."""
 
 
-def integer_layer(weight: np.ndarray, bias: np.ndarray, input_bits: int, output_bits: int, limit: int) -> dict:
+def integer_layer(weight: np.ndarray, bias: np.ndarray, input_bits: int, output_bits: int, limit: int,
+                  largest: int = LARGEST_EXPONENT) -> dict:
     """Integer form of one convolution: inputs have `input_bits` fractional bits, outputs `output_bits`."""
     peak = np.abs(weight).max((1, 2, 3)).clip(min=1e-12)
-    exponent = np.minimum(-np.ceil(np.log2(peak / 127)), LARGEST_EXPONENT)
+    exponent = np.minimum(-np.ceil(np.log2(peak / 127)), largest)
     while True:
         scaled = np.rint(weight * 2.0 ** exponent[:, None, None, None])
         offset = np.rint(bias * 2.0 ** (exponent + input_bits))
@@ -71,7 +73,8 @@ def integer_arrays(codec: Codec, blocks: int) -> dict[str, np.ndarray]:
     arrays = {"bands": np.array([codec.bands], np.int32), "blocks": np.array([blocks], np.int32)}
     for name, plan in _layer_plan(blocks).items():
         source = name.replace("block", "blocks.")
-        layer = integer_layer(state[f"{source}.weight"], state[f"{source}.bias"], *plan)
+        largest = LARGEST_TRUNK_EXPONENT if name.endswith(".b") else LARGEST_EXPONENT
+        layer = integer_layer(state[f"{source}.weight"], state[f"{source}.bias"], *plan, largest)
         arrays |= {f"{name}.{k}": v for k, v in layer.items()}
     arrays |= {f"h_s.head.{k}": v for k, v in _parameter_head(state, codec.channels).items()}
     for name in ("A", "S"):
@@ -113,9 +116,10 @@ def export(checkpoint: Path, train_dir: Path, out: Path) -> dict:
     """Write the integer model to folder `out`; return its config."""
     codec, config = load_codec(checkpoint)
     arrays = integer_arrays(codec, config["blocks"])
-    draft = build_model(arrays | gaussian_tables())
     images = [x.numpy() for _, x in load_folder(train_dir, config["bands"], tuple(config["exclude"]))]
-    arrays |= fitted_tables(draft, images)
+    arrays |= {"context_weights": np.zeros((codec.bands, 4), np.int32)} | gaussian_tables()
+    arrays |= fitted_context(build_model(arrays), images)
+    arrays |= fitted_tables(build_model(arrays), images)
     build_model(arrays)
     weights = save({k: np.ascontiguousarray(v) for k, v in sorted(arrays.items())})
     out.mkdir(parents=True, exist_ok=True)

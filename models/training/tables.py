@@ -1,4 +1,5 @@
-"""Entropy tables: discretised Gaussians to start with, then what the integer model's symbols really are."""
+"""What is fitted after training, to what the integer model makes of the training rasters: the prediction of DC latents
+from their neighbours, then the entropy tables, which start as discretised Gaussians."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ import numpy as np
 import torch
 from scipy.special import ndtr
 
-from sarz_format.codec.latents import quantise, rates_of, table_numbers
+from sarz_format.codec.latents import quantise, quantise_coarse, rates_of, table_numbers
 from sarz_format.codec.lapping import lap_analysis
-from sarz_format.codec.model import HYPER_CHANNELS, PIXEL_BITS, QUALITIES, SCALES, IntegerModel
+from sarz_format.codec.model import CONTEXT_BITS, HYPER_CHANNELS, INDEX_BITS, PIXEL_BITS, SCALES, IntegerModel
 from sarz_format.codec.network import Frame, Network
 
 SMALLEST_SCALE, LARGEST_SCALE = 0.08, 40.0
@@ -77,15 +78,16 @@ def observe(model: IntegerModel, images: list[np.ndarray]) -> tuple[np.ndarray, 
     """Histograms of latent symbols by table and of hyperlatents by channel over all images and some qualities."""
     network = Network(model, torch.device("cpu"))
     latent, hyper = np.zeros((SCALES, 2 * REACH + 2), np.int64), np.zeros((HYPER_CHANNELS, 2 * REACH + 2), np.int64)
-    channels = np.arange(model.channels)
     for image in images:
         y, totals, z = _analyse(network, image)
         hyper += _histogram(z, np.broadcast_to(np.arange(HYPER_CHANNELS), z.shape), HYPER_CHANNELS)
         for quality in FIT_QUALITIES:
             rates = rates_of(model, quality, True)
-            tables = table_numbers(totals, rates, channels)
-            symbols = quantise(y, totals, rates, rates, channels, np.empty_like(y))
-            latent += _histogram(symbols, tables, SCALES)
+            y_hat = np.empty_like(y)
+            symbols = quantise_coarse(y, totals, rates, rates, model, z.shape[2] * 4, y_hat)
+            latent += _histogram(symbols, table_numbers(totals, rates, model.coarse_channels), SCALES)
+            symbols = quantise(y, totals, rates, rates, model.detail_channels, y_hat)
+            latent += _histogram(symbols, table_numbers(totals, rates, model.detail_channels), SCALES)
     return latent, hyper
 
 
@@ -103,6 +105,39 @@ def _analyse(network: Network, image: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return y.reshape(-1, model.channels), totals.reshape(-1, 2 * model.channels), z
 
 
+def fitted_context(model: IntegerModel, images: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights of the DC latents' neighbours, and the scale offsets that go with better predictions.
+
+    Least squares over all images, each divided by its own variance so that all count alike. How much the prediction
+    narrows a DC latent's distribution hardly depends on quality; the mean of its logarithm goes into the offsets.
+    """
+    network = Network(model, torch.device("cpu"))
+    terms = [_neighbour_terms(network, image) for image in images]
+    weights, offset = np.zeros((model.bands, 4)), model.index_offset.copy()
+    for band, channel in enumerate(model.coarse_channels):
+        normal = sum(x.T @ x / (t @ t) for x, t in (pair[band] for pair in terms))
+        right = sum(x.T @ t / (t @ t) for x, t in (pair[band] for pair in terms))
+        weights[band] = np.linalg.solve(normal, right)
+        narrowed = [np.std(t - x @ weights[band]) / np.std(t) for x, t in (pair[band] for pair in terms)]
+        offset[:, channel] += round(float(np.mean(np.log(narrowed))) / SCALE_STEP * 2**INDEX_BITS)
+    return {"context_weights": np.rint(weights * 2**CONTEXT_BITS).astype(np.int32),
+            "index_offset": offset.astype(np.int32)}
+
+
+def _neighbour_terms(network: Network, image: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each DC channel ``(neighbours (n, 4), value (n,))``, both less their means by the hyperprior."""
+    model = network.model
+    y, totals, z = _analyse(network, image)
+    mean = np.rint(totals[:, : model.channels] * rates_of(model, 0, True).unit[: model.channels])
+    terms = []
+    for channel in model.coarse_channels:
+        value = (y[:, channel] - mean[:, channel]).reshape(z.shape[1] * 4, -1)
+        p = np.pad(value, 1)
+        neighbours = (p[1:-1, :-2], p[:-2, 1:-1], p[:-2, :-2], p[:-2, 2:])
+        terms.append((np.stack([n.ravel() for n in neighbours], axis=1), value.ravel()))
+    return terms
+
+
 def fitted_tables(model: IntegerModel, images: list[np.ndarray]) -> dict[str, np.ndarray]:
     """Tables of the symmetric observed histograms, each mixed with a little of its Gaussian."""
     latent, hyper = observe(model, images)
@@ -116,6 +151,6 @@ def fitted_tables(model: IntegerModel, images: list[np.ndarray]) -> dict[str, np
         mean = (counts[:-1] * k).sum() / total
         deviation = math.sqrt(max((counts[:-1] * (k - mean) ** 2).sum() / total, 0.05))
         shifted = ndtr((k - mean + 0.5) / deviation) - ndtr((k - mean - 0.5) / deviation)
-        prior = np.append(shifted, 1e-6)
-        masses.append(counts + 0.05 * total * prior)
+        tail = np.exp(-np.abs(k - mean) / (2 * deviation))
+        masses.append(counts + total * np.append(0.05 * shifted + 0.01 * tail / tail.sum(), 1e-6))
     return table_arrays(masses)

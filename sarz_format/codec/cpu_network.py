@@ -44,7 +44,7 @@ def _without_bias(weight: np.ndarray) -> Layer:
 def _wide(layer: Layer) -> _Wide:
     rows = layer.weight.astype(np.int64).sum((1, 2, 3))
     constant = layer.bias - kernels.WIDE_OFFSET * rows
-    return _Wide(_without_bias(layer.weight), constant.astype(np.float32), _scale(layer))
+    return _Wide(_without_bias(layer.weight), constant.astype(np.float64), _scale(layer).astype(np.float64))
 
 
 def _matrix(matrix: np.ndarray) -> _Matrix:

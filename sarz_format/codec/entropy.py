@@ -1,7 +1,8 @@
 """Interleaved rANS over integer tables (Duda 2014, arXiv:1311.2540; interleaving: Giesen 2014, arXiv:1402.3392).
 
 A stream is a sequence of 16-bit words. Symbol number i belongs to lane ``i mod lanes`` (a power of two); each lane has a 32-bit state in
-``[2^16, 2^32)``. The stream starts with the states of all lanes (low word first); whenever a state falls under 2^16 the
+``[2^16, 2^32)``. The stream starts with a byte that holds the binary logarithm of the number of lanes (2 to 5) and the
+states of all lanes (32 bits each, little-endian); whenever a state falls under 2^16 the
 decoder appends one word. A decoder that has read every symbol has every state at 2^16 and no word left, which is checked.
 Symbols beyond a table's reach are an escape there and an Exp-Golomb code (order 2) in a bit string of their own.
 """
@@ -14,15 +15,14 @@ import numpy as np
 
 from ..errors import SarzFormatError
 from .jit import compiled
-from .model import Tables
+from .model import SYMBOL_LIMIT, Tables
 
 PRECISION = 12
 LOWER = 1 << 16
 ESCAPE_ORDER = 2
-ESCAPE_LIMIT = 1 << 15
-"""Largest magnitude of a symbol."""
-
-COARSE_LANES, DETAIL_LANES = 8, 32
+MAX_LANES, MIN_LANES = 32, 4
+LANE_SHARE = 64
+"""A stream has as many lanes as keep their states (four bytes each) under 1/64 of its words, within the limits above."""
 
 OK, OUT_OF_WORDS, OUT_OF_BITS, TOO_LARGE = 0, 1, 2, 3
 REASONS = {OUT_OF_WORDS: "the rANS stream ends early", OUT_OF_BITS: "the escape bits end early",
@@ -111,7 +111,7 @@ def _escaped(r, position, bits, bit):
         bit += 1
     value -= 1 << ESCAPE_ORDER
     magnitude = (value >> 1) + r + 1
-    if magnitude > ESCAPE_LIMIT:
+    if magnitude > SYMBOL_LIMIT:
         return TOO_LARGE, 0, position, bit
     return OK, np.int32(-magnitude if value & 1 else magnitude), position, bit
 
@@ -145,22 +145,38 @@ def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bi
     return OK, position, bit
 
 
-def encode(symbols: np.ndarray, tables: np.ndarray, model: Tables, lanes: int) -> tuple[bytes, bytes]:
-    """Code int32 symbols with a uint8 table number each; return the rANS words and the escape bits as bytes."""
+def encode(symbols: np.ndarray, tables: np.ndarray, model: Tables) -> tuple[bytes, bytes]:
+    """Code int32 symbols with a uint8 table number each; return the rANS stream and the escape bits as bytes."""
     bits = np.empty(64 + symbols.size // 16, np.uint8)
     count = _put_escapes(symbols, tables, model.reach, bits)
     if count > bits.size:
         bits = np.empty(count, np.uint8)
         _put_escapes(symbols, tables, model.reach, bits)
+    stream = _encode_words(symbols, tables, model, MAX_LANES)
+    lanes = lanes_for(len(stream) - 4 * MAX_LANES - 1)
+    if lanes != MAX_LANES:
+        stream = _encode_words(symbols, tables, model, lanes)
+    return stream, np.packbits(bits[:count]).tobytes()
+
+
+def lanes_for(word_bytes: int) -> int:
+    """Lanes of a stream whose words take so many bytes with `MAX_LANES` lanes."""
+    lanes = MAX_LANES
+    while lanes > MIN_LANES and 4 * lanes * LANE_SHARE > word_bytes:
+        lanes //= 2
+    return lanes
+
+
+def _encode_words(symbols: np.ndarray, tables: np.ndarray, model: Tables, lanes: int) -> bytes:
     words = np.empty(symbols.size + 2 * lanes, np.uint16)
     states = np.empty(lanes, np.uint64)
     position = _encode(symbols, tables, model.cdf, model.reach, states, words)
-    head = states.astype("<u4").tobytes()
-    return head + words[position:].astype("<u2").tobytes(), np.packbits(bits[:count]).tobytes()
+    head = bytes([lanes.bit_length() - 1]) + states.astype("<u4").tobytes()
+    return head + words[position:].astype("<u2").tobytes()
 
 
 class Decoder:
-    """Decodes one stream, in as many parts as the caller likes. `lanes` is a power of two.
+    """Decodes one stream, in as many parts as the caller likes.
 
     Raises
     ------
@@ -168,11 +184,14 @@ class Decoder:
         On a stream that ends early, does not end in the initial state, or holds a symbol out of range.
     """
 
-    def __init__(self, stream: bytes, escapes: bytes, tables: DecodingTables, lanes: int) -> None:
-        if len(stream) < 4 * lanes or len(stream) % 2:
-            raise SarzFormatError(f"rANS stream of {len(stream)} bytes: expected at least {4 * lanes}, and an even number")
-        self._states = np.frombuffer(stream, "<u4", lanes).astype(np.uint32)
-        self._words = np.frombuffer(stream, "<u2", offset=4 * lanes)
+    def __init__(self, stream: bytes, escapes: bytes, tables: DecodingTables) -> None:
+        lanes = 1 << stream[0] if stream and stream[0] < 8 else 0
+        if not MIN_LANES <= lanes <= MAX_LANES or len(stream) < 1 + 4 * lanes or len(stream) % 2 == 0:
+            raise SarzFormatError(f"rANS stream of {len(stream)} bytes: expected a number of lanes, their states and words")
+        self._states = np.frombuffer(stream, "<u4", lanes, 1).astype(np.uint32)
+        if (self._states < LOWER).any():
+            raise SarzFormatError("rANS stream: an initial state is below 2^16")
+        self._words = np.frombuffer(stream[1 + 4 * lanes :], "<u2")
         self._bits = np.unpackbits(np.frombuffer(escapes, np.uint8))
         self._tables = tables
         self._position = self._first = self._bit = 0

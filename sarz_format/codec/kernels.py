@@ -59,11 +59,14 @@ def shuffle_pixels(y, x):
 
 @compiled
 def requantise_wide(low, high, constant, scale, out):
-    """``clamp(rne((64 high + low + constant) scale), 0, 255)`` of float32 sums ``(positions, channels)``."""
+    """``clamp(rne((64 high + low + constant) scale), 0, 255)`` of float32 sums ``(positions, channels)``.
+
+    In float64, where the sum is exact whatever the weights.
+    """
     for p in range(low.shape[0]):
         for c in range(low.shape[1]):
-            v = (high[p, c] * np.float32(1 << LIMB_BITS) + low[p, c] + constant[c]) * scale[c]
-            out[p, c] = np.uint8(min(max(np.rint(v), np.float32(0)), np.float32(255)))
+            v = (np.float64(high[p, c]) * (1 << LIMB_BITS) + np.float64(low[p, c]) + constant[c]) * scale[c]
+            out[p, c] = np.uint8(min(max(np.rint(v), 0.0), 255.0))
 
 
 @compiled

@@ -2,6 +2,9 @@
 
 For every latent the last layer of the hyper-synthesis gives two sums. Scaled by powers of two and rounded they are its
 mean and its scale index; the tile's quality adds an offset to the index and gives the quantisation step.
+
+DC latents are predicted better than that: from what four neighbours decoded before them (left, above, above left, above
+right, within the tile) turned out to be beyond their means.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .jit import compiled
-from .model import DELTA_BITS, INDEX_BITS, SCALES, IntegerModel
+from .model import CONTEXT_BITS, DELTA_BITS, INDEX_BITS, SCALES, SYMBOL_LIMIT, IntegerModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ def _quantise(y, totals, unit, step, step_decode, channels, symbols, y_hat):
             c = channels[i]
             mean = np.int64(np.rint(totals[p, c] * unit[c]))
             k = np.int64(np.rint((np.float64(y[p, c]) - mean) * (1 << DELTA_BITS) / step[c]))
+            k = min(max(k, -SYMBOL_LIMIT), SYMBOL_LIMIT)
             symbols[p, i] = k
             y_hat[p, c] = _reconstruct(mean, k, step_decode[c])
 
@@ -75,6 +79,42 @@ def _dequantise(symbols, totals, unit, step, channels, y_hat):
         for i in range(channels.size):
             c = channels[i]
             mean = np.int64(np.rint(totals[p, c] * unit[c]))
+            y_hat[p, c] = _reconstruct(mean, np.int64(symbols[p, i]), step[c])
+
+
+@compiled
+def _context(y_hat, totals, unit, p, c, cols, weights):
+    """The mean of DC latent `c` at position `p` plus ``(sum w (y_hat - mean) + 2^(CONTEXT_BITS - 1)) >> CONTEXT_BITS``."""
+    mean = np.int64(np.rint(totals[p, c] * unit[c]))
+    col = p % cols
+    total = np.int64(1 << (CONTEXT_BITS - 1))
+    for i in range(4):
+        back = 1 if i == 0 else (cols if i == 1 else (cols + 1 if i == 2 else cols - 1))
+        inside = (col > 0 if i == 0 or i == 2 else (True if i == 1 else col < cols - 1)) and p >= (back if i == 0 else cols)
+        if inside:
+            q = p - back
+            total += weights[i] * (np.int64(y_hat[q, c]) - np.int64(np.rint(totals[q, c] * unit[c])))
+    return mean + (total >> CONTEXT_BITS)
+
+
+@compiled
+def _quantise_coarse(y, totals, unit, step, step_decode, channels, cols, weights, symbols, y_hat):
+    for p in range(y.shape[0]):
+        for i in range(channels.size):
+            c = channels[i]
+            mean = _context(y_hat, totals, unit, p, c, cols, weights[i])
+            k = np.int64(np.rint((np.float64(y[p, c]) - mean) * (1 << DELTA_BITS) / step[c]))
+            k = min(max(k, -SYMBOL_LIMIT), SYMBOL_LIMIT)
+            symbols[p, i] = k
+            y_hat[p, c] = _reconstruct(mean, k, step_decode[c])
+
+
+@compiled
+def _dequantise_coarse(symbols, totals, unit, step, channels, cols, weights, y_hat):
+    for p in range(totals.shape[0]):
+        for i in range(channels.size):
+            c = channels[i]
+            mean = _context(y_hat, totals, unit, p, c, cols, weights[i])
             y_hat[p, c] = _reconstruct(mean, np.int64(symbols[p, i]), step[c])
 
 
@@ -99,3 +139,18 @@ def quantise(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Rates, ch
 def dequantise(symbols: np.ndarray, totals: np.ndarray, rates: Rates, channels: np.ndarray, y_hat: np.ndarray) -> None:
     """Fill some channels of `y_hat` int16 ``(positions, channels)`` with the latents of their symbols."""
     _dequantise(symbols, totals, rates.unit, rates.step, channels, y_hat)
+
+
+def quantise_coarse(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Rates, model: IntegerModel, cols: int,
+                    y_hat: np.ndarray) -> np.ndarray:
+    """As `quantise`, of the DC channels of a tile of `cols` latent columns, with prediction from their neighbours."""
+    symbols = np.empty((len(y), len(model.coarse_channels)), np.int32)
+    _quantise_coarse(y, totals, encode.unit, encode.step, decode.step, model.coarse_channels, cols, model.context_weights,
+                     symbols, y_hat)
+    return symbols
+
+
+def dequantise_coarse(symbols: np.ndarray, totals: np.ndarray, rates: Rates, model: IntegerModel, cols: int,
+                      y_hat: np.ndarray) -> None:
+    """As `dequantise`, of the DC channels of a tile of `cols` latent columns."""
+    _dequantise_coarse(symbols, totals, rates.unit, rates.step, model.coarse_channels, cols, model.context_weights, y_hat)

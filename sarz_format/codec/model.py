@@ -17,6 +17,7 @@ PIXEL_BITS = 7
 LATENT_BITS = 5
 MATRIX_BITS = 15
 LAP_BITS = 13
+CONTEXT_BITS = 8
 DELTA_BITS = 8
 INDEX_BITS = 8
 
@@ -29,9 +30,14 @@ MATRIX_LIMIT = 127 * 128
 
 ACTIVATION_LIMIT = 255
 FLOAT32_EXACT = 1 << 24
+MIN_SHIFT, MAX_SHIFT = -8, 24
 SCALES = 64
 QUALITIES = 101
+SYMBOL_LIMIT = 1 << 15
+"""Largest magnitude of a symbol."""
+
 HYPER_CHANNELS = 32
+HYPER_SYNTHESIS_CHANNELS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +48,19 @@ class Layer:
     bias: np.ndarray
     shift: np.ndarray
 
-    def check(self, name: str, input_limit: int) -> None:
-        """Raise SarzFormatError unless every accumulator stays below 2^24 in magnitude, as float32 needs."""
+    def check(self, name: str, shape: tuple[int, ...], input_limit: int, trunk: bool) -> None:
+        """Raise SarzFormatError unless the layer has that shape and its sums are exact in float32.
+
+        That is, every accumulator stays below 2^24 in magnitude, with a trunk (scaled up to it) added where there is one.
+        """
+        rows = shape[0]
+        if (self.weight.shape, self.bias.shape, self.shift.shape) != (shape, (rows,), (rows,)):
+            raise SarzFormatError(f"model layer {name}: weights of shape {self.weight.shape}, expected {shape}")
+        if self.shift.min() < MIN_SHIFT or self.shift.max() > MAX_SHIFT:
+            raise SarzFormatError(f"model layer {name}: shifts must lie between {MIN_SHIFT} and {MAX_SHIFT}")
         peak = np.abs(self.weight.astype(np.int64)).sum((1, 2, 3)) * input_limit + np.abs(self.bias.astype(np.int64))
+        if trunk:
+            peak = peak + (ACTIVATION_LIMIT << np.maximum(self.shift.astype(np.int64), 0))
         if peak.max(initial=0) >= FLOAT32_EXACT:
             raise SarzFormatError(f"model layer {name}: an accumulator can reach {peak.max()}, the limit is 2^24")
 
@@ -64,7 +80,8 @@ class Tables:
 @dataclass(frozen=True, slots=True)
 class IntegerModel:
     """A whole model. ``layers`` by name, linear matrices ``A`` and ``S``, border filters ``P`` and ``Q`` (int32, 8 x 8),
-    steps and scale offsets by quality."""
+    steps and scale offsets by quality, ``context_weights`` int64 (bands, 4) of the DC latents' left, upper, upper left and
+    upper right neighbours."""
 
     bands: int
     channels: int
@@ -77,6 +94,7 @@ class IntegerModel:
     delta_encode: np.ndarray
     delta_decode: np.ndarray
     index_offset: np.ndarray
+    context_weights: np.ndarray
     tables: Tables
 
     @property
@@ -109,34 +127,48 @@ def build_model(arrays: Mapping[str, np.ndarray]) -> IntegerModel:
         matrices = {name: arrays[name].astype(np.int64) for name in ("A", "S")}
         matrices |= {name: arrays[name].astype(np.int32) for name in ("P", "Q")}
         per_quality = {n: arrays[n].astype(np.int64) for n in ("delta_encode", "delta_decode", "index_offset")}
+        context = arrays["context_weights"].astype(np.int64)
         tables = Tables(arrays["cdf"].astype(np.int32), arrays["reach"].astype(np.uint8))
     except (KeyError, IndexError) as exc:
         raise SarzFormatError(f"model weights: {exc} is missing; the file is not a model of this version") from exc
-    model = IntegerModel(bands, 64 * bands, blocks, layers, tables=tables, **matrices, **per_quality)
+    model = IntegerModel(bands, 64 * bands, blocks, layers, context_weights=context, tables=tables, **matrices, **per_quality)
     _check(model)
     return model
 
 
 def _layers(arrays: Mapping[str, np.ndarray]) -> dict[str, Layer]:
     names = sorted(key.removesuffix(".weight") for key in arrays if key.endswith(".weight"))
-    return {n: Layer(arrays[f"{n}.weight"].astype(np.int8), arrays[f"{n}.bias"].astype(np.int32),
-                     arrays[f"{n}.shift"].astype(np.int8)) for n in names}
+    layers = {n: Layer(arrays[f"{n}.weight"], arrays[f"{n}.bias"], arrays[f"{n}.shift"]) for n in names}
+    for name, layer in layers.items():
+        if (layer.weight.dtype, layer.bias.dtype, layer.shift.dtype) != (np.int8, np.int32, np.int8):
+            raise SarzFormatError(f"model layer {name}: expected int8 weights, int32 biases and int8 shifts")
+    return layers
 
 
-def _expected_layers(blocks: int) -> set[str]:
-    transforms = {f"{g}.{part}" for g in ("g_a", "g_s") for part in
-                  ("first", "head", *(f"block{i}.{ab}" for i in range(blocks) for ab in "ab"))}
-    return transforms | {f"h_a.{p}" for p in ("first", "second", "head")} | {
-        f"h_s.{p}" for p in ("first", "up1", "up2", "head")}
+def _layer_shapes(channels: int, blocks: int, width: int) -> dict[str, tuple[int, int, int, int]]:
+    """Weight shape of every layer of a model."""
+    n, w, up = channels, width, HYPER_SYNTHESIS_CHANNELS
+    shapes = {}
+    for part in ("g_a", "g_s"):
+        shapes |= {f"{part}.first": (w, n, 1, 1), f"{part}.head": (n, w, 1, 1)}
+        for i in range(blocks):
+            shapes |= {f"{part}.block{i}.a": (w, w, 3, 3), f"{part}.block{i}.b": (w, w, 1, 1)}
+    shapes |= {"h_a.first": (w, n, 1, 1), "h_a.second": (w, w, 3, 3), "h_a.head": (HYPER_CHANNELS, w, 3, 3)}
+    shapes |= {"h_s.first": (w, HYPER_CHANNELS, 3, 3), "h_s.up1": (4 * up, w, 1, 1)}
+    return shapes | {"h_s.up2": (4 * up, up, 3, 3), "h_s.head": (2 * n, up, 1, 1)}
 
 
 def _check(model: IntegerModel) -> None:
     n = model.channels
-    if model.bands not in (1, 2) or not 0 <= model.blocks <= 16 or set(model.layers) != _expected_layers(model.blocks):
-        raise SarzFormatError("model weights: the layers are not those of a sarz-1 model")
+    first = model.layers.get("g_a.first")
+    if model.bands not in (1, 2) or not 0 <= model.blocks <= 16 or first is None:
+        raise SarzFormatError("model weights: expected the layers of a sarz-1 model for one or two bands")
+    shapes = _layer_shapes(n, model.blocks, len(first.weight))
+    if set(model.layers) != set(shapes):
+        raise SarzFormatError(f"model weights: layers {sorted(set(model.layers) ^ set(shapes))} are missing or unknown")
     for name, layer in model.layers.items():
-        wide = name.endswith("first")
-        layer.check(name, (Z_LIMIT if name.startswith("h_s") else WIDE_LIMIT) if wide else ACTIVATION_LIMIT)
+        wide = Z_LIMIT if name.startswith("h_s") else WIDE_LIMIT
+        layer.check(name, shapes[name], wide if name.endswith("first") else ACTIVATION_LIMIT, name.endswith(".b"))
     for name in ("A", "S"):
         matrix = getattr(model, name)
         if matrix.shape != (n, n) or np.abs(matrix).max() >= MATRIX_LIMIT:
@@ -149,6 +181,8 @@ def _check(model: IntegerModel) -> None:
         table = getattr(model, name)
         if table.shape != (QUALITIES, n) or np.abs(table).max() >= 1 << 24:
             raise SarzFormatError(f"model table {name}: expected {QUALITIES} x {n} values below 2^24")
+    if model.context_weights.shape != (model.bands, 4) or np.abs(model.context_weights).max() >= 1 << 16:
+        raise SarzFormatError("model context weights: expected four below 2^16 for each band")
     if min(model.delta_encode.min(), model.delta_decode.min()) <= 0:
         raise SarzFormatError("model steps: expected positive quantisation steps")
     _check_tables(model.tables)

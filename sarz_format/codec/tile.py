@@ -17,8 +17,8 @@ import numpy as np
 from ..errors import SarzFormatError
 from ..fallback import decode_lossless
 from ..mask import EXACT, ClassPlane, pack_exact, pack_plane, unpack_exact, unpack_plane
-from .entropy import COARSE_LANES, DETAIL_LANES, Decoder, DecodingTables, encode
-from .latents import dequantise, quantise, rates_of, table_numbers
+from .entropy import Decoder, DecodingTables, encode
+from .latents import dequantise, dequantise_coarse, quantise, quantise_coarse, rates_of, table_numbers
 from .model import HYPER_CHANNELS, SCALES, Z_LIMIT, IntegerModel
 from .payload import join_segments, split_segments
 
@@ -51,19 +51,19 @@ class LatentCoder:
         rates = rates_of(self.model, quality, True), rates_of(self.model, quality, False)
         y_hat = np.empty((len(totals), self.model.channels), np.int16)
         flat = np.ascontiguousarray(y).reshape(y_hat.shape)
-        k_coarse = quantise(flat, totals, *rates, self.coarse, y_hat)
+        k_coarse = quantise_coarse(flat, totals, *rates, self.model, y.shape[1], y_hat)
         k_detail = quantise(flat, totals, *rates, self.detail, y_hat)
         symbols = np.concatenate([z.reshape(-1).astype(np.int32), k_coarse.reshape(-1)])
         t_coarse = table_numbers(totals, rates[0], self.coarse)
         numbers = np.concatenate([self._hyper_tables(z.size), t_coarse.reshape(-1)])
-        coarse = encode(symbols, numbers, self.model.tables, COARSE_LANES)
+        coarse = encode(symbols, numbers, self.model.tables)
         t_detail = table_numbers(totals, rates[0], self.detail)
-        detail = encode(k_detail.reshape(-1), t_detail.reshape(-1), self.model.tables, DETAIL_LANES)
+        detail = encode(k_detail.reshape(-1), t_detail.reshape(-1), self.model.tables)
         return list(coarse), list(detail), y_hat.reshape(y.shape)
 
     def start(self, words: bytes, escapes: bytes, shape: tuple[int, int]) -> tuple[Decoder, np.ndarray]:
         """Decode the hyperlatents int8 of a tile; the decoder is left before the DC latents."""
-        decoder = Decoder(words, escapes, self.tables, COARSE_LANES)
+        decoder = Decoder(words, escapes, self.tables)
         z_shape = hyper_shape(*shape)
         z = decoder.take(self._hyper_tables(int(np.prod(z_shape))))
         if np.abs(z).max(initial=0) > Z_LIMIT:
@@ -76,11 +76,13 @@ class LatentCoder:
         totals = self._cropped(totals, shape)
         rates = rates_of(self.model, quality, False)
         y_hat = np.empty((len(totals), self.model.channels), np.int16)
-        rest = Decoder(*detail, self.tables, DETAIL_LANES)
-        for source, channels in ((decoder, self.coarse), (rest, self.detail)):
-            symbols = source.take(table_numbers(totals, rates, channels))
-            source.finish()
-            dequantise(symbols, totals, rates, channels, y_hat)
+        k_coarse = decoder.take(table_numbers(totals, rates, self.coarse))
+        decoder.finish()
+        dequantise_coarse(k_coarse, totals, rates, self.model, shape[1], y_hat)
+        rest = Decoder(*detail, self.tables)
+        k_detail = rest.take(table_numbers(totals, rates, self.detail))
+        rest.finish()
+        dequantise(k_detail, totals, rates, self.detail, y_hat)
         return y_hat.reshape(*shape, self.model.channels)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .errors import (
+    BandIndexError,
     DamagedTileError,
     DeviceError,
     ModelNotFoundError,
@@ -56,6 +57,7 @@ _LAZY = {
 
 __all__ = [
     "DEFAULT_QUALITY",
+    "BandIndexError",
     "CompressReport",
     "DamagedTileError",
     "Dataset",

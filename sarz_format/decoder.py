@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -135,18 +135,19 @@ class WindowDecoder:
 
     def _read_group(self, group: int, wanted: list[tuple[int, int, int]], window: Box, values: np.ndarray,
                     damaged: np.ndarray) -> None:
-        """Decode a group's bands, one row of tiles after the other, so that latents of few tiles are held at once."""
+        """Decode a group's bands in strips as high as a tile, so that latents of few tiles are held at once."""
         engine, size = self._engine(group), self.grid.tile_size
-        for row in range(window.row0 // size, -(-window.row1 // size)):
-            strip = window.intersection(Box(row * size, window.col0, (row + 1) * size, window.col1))
+        for top in range(window.row0, window.row1, size):
+            strip = Box(top, window.col0, min(top + size, window.row1), window.col1)
             with self._stages("fetch and entropy-decode"):
                 tiles = self._loader.load(group, engine, self._run, self._tiles_needed(strip, engine))
             self._mark_damage(tiles, strip, window, damaged, engine)
             decode = self._exact if self._margin(engine) >= engine.network.model.context * BLOCK else self._blended
             with self._stages("synthesise"):
-                parts = list(decode(engine, tiles, strip))
+                pixels = decode(engine, tiles, strip)
             with self._stages("convert to values"):
-                parallel_map(lambda part: self._convert(tiles, wanted, window, values, *part), parts)
+                parallel_map(lambda position: self._convert(tiles[position], position, wanted, strip, pixels, window,
+                                                            values), self.grid.tiles_covering(strip))
 
     def _margin(self, engine: Engine) -> int:
         """Context in pixels that decoding takes from beyond a tile."""
@@ -170,22 +171,24 @@ class WindowDecoder:
                 if not part.empty:
                     damaged[part.slices(window)] = True
 
-    def _exact(self, engine: Engine, tiles: dict[tuple[int, int], LoadedTile],
-               strip: Box) -> Iterator[tuple[tuple[int, int], Box, np.ndarray]]:
-        """Yield ``(tile, pixel box, int16 pixels)`` that together cover the strip."""
-        parts = {}
-        for position in self.grid.tiles_covering(strip):
-            part = self.grid.tile(*position).intersection(strip)
-            if _needs_synthesis(tiles[position]):
-                parts[part.blocks(BLOCK)] = position, part
-            else:
-                yield position, part, np.zeros((len(self.header.groups), 0, 0), np.int16)
-        for box, pixels in synthesise(engine.network, self._run, self.grid, _latents(tiles), parts):
-            position, part = parts[box]
-            yield position, part, pixels[(slice(None), *part.slices(box.scaled(BLOCK)))]
+    def _exact(self, engine: Engine, tiles: dict[tuple[int, int], LoadedTile], strip: Box) -> np.ndarray:
+        """Pixels int16 ``(bands, height, width)`` of a strip, zero where no tile goes through the model.
 
-    def _blended(self, engine: Engine, tiles: dict[tuple[int, int], LoadedTile],
-                 strip: Box) -> Iterator[tuple[tuple[int, int], Box, np.ndarray]]:
+        Exactly the strip is synthesised, in pieces as wide as a tile, wherever the tiles' borders are.
+        """
+        out = np.zeros((engine.network.model.bands, *strip.shape), np.int16)
+        size = self.grid.tile_size
+        pieces = {}
+        for left in range(strip.col0, strip.col1, size):
+            piece = strip.intersection(Box(strip.row0, left, strip.row1, left + size))
+            if any(_needs_synthesis(tiles[position]) for position in self.grid.tiles_covering(piece)):
+                pieces[piece.blocks(BLOCK)] = piece
+        for box, pixels in synthesise(engine.network, self._run, self.grid, _latents(tiles), pieces):
+            piece = pieces[box]
+            out[(slice(None), *piece.slices(strip))] = pixels[(slice(None), *piece.slices(box.scaled(BLOCK)))]
+        return out
+
+    def _blended(self, engine: Engine, tiles: dict[tuple[int, int], LoadedTile], strip: Box) -> np.ndarray:
         """As `_exact`, with less context than the receptive field: every tile apart, joined by a canvas."""
         margin = self._margin(engine)
         half = ramp_pixels(margin)
@@ -197,18 +200,16 @@ class WindowDecoder:
             for _, pixels in synthesise(engine.network, self._run, self.grid, _latents(tiles), [box], inside):
                 height, width = canvas.reach(tile).shape
                 canvas.add(tile, pixels[:, :height, :width])
-        blended = canvas.pixels()
-        for position in self.grid.tiles_covering(strip):
-            part = self.grid.tile(*position).intersection(strip)
-            yield position, part, blended[(slice(None), *part.slices(strip))]
+        return canvas.pixels()
 
-    def _convert(self, tiles: dict[tuple[int, int], LoadedTile], wanted: Iterable[tuple[int, int, int]], window: Box,
-                 values: np.ndarray, position: tuple[int, int], part: Box, pixels: np.ndarray) -> None:
-        """Write the values of one part of a tile into the result."""
-        tile, box = tiles[position], self.grid.tile(*position)
+    def _convert(self, tile: LoadedTile, position: tuple[int, int], wanted: Iterable[tuple[int, int, int]], strip: Box,
+                 pixels: np.ndarray, window: Box, values: np.ndarray) -> None:
+        """Write the values of one tile's part of a strip into the result."""
+        box = self.grid.tile(*position)
+        part = box.intersection(strip)
+        rows, cols = part.slices(window)
         if tile.damage is not None:
             return
-        rows, cols = part.slices(window)
         if tile.entry.fallback:
             lossless = tile.parts.lossless_values(box.shape, values.dtype)
             for i, _, member in wanted:
@@ -216,8 +217,9 @@ class WindowDecoder:
             return
         for i, band, member in wanted:
             out = values[i, rows, cols]
-            if pixels.size:
-                out[...] = np.take(self._radiometry[band].value_table, pixels[member].view(np.uint16))
+            if not tile.entry.empty:
+                table = self._radiometry[band].value_table
+                out[...] = np.take(table, pixels[(member, *part.slices(strip))].view(np.uint16))
             self._restore(tile, band, member, box, part, out)
 
     def _restore(self, tile: LoadedTile, band: int, member: int, box: Box, part: Box, out: np.ndarray) -> None:

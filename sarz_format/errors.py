@@ -11,6 +11,7 @@
     |- UnsupportedRasterError (TypeError)     a dtype or layout that the codec does not take
     |- SarzOptionError (ValueError)           an argument out of range
     |- SarzWindowError (ValueError)           a window outside the raster, or empty
+    |- BandIndexError (IndexError)            a band that the raster does not have
     |- SarzFileNotFoundError (FileNotFoundError)
     |- OutputExistsError (FileExistsError)
     |- SarzIOError (OSError)                  reading or writing failed underneath
@@ -74,6 +75,10 @@ class SarzOptionError(SarzError, ValueError):
 
 class SarzWindowError(SarzError, ValueError):
     """A window lies outside the raster, or is empty."""
+
+
+class BandIndexError(SarzError, IndexError):
+    """The raster does not have that band."""
 
 
 class SarzFileNotFoundError(SarzError, FileNotFoundError):

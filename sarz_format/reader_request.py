@@ -12,7 +12,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import WindowError
 from rasterio.windows import Window
 
-from .errors import SarzError, SarzOptionError, SarzWindowError
+from .errors import BandIndexError, SarzOptionError, SarzWindowError
 from .grid import Box
 
 WindowLike = Window | tuple[object, object]
@@ -32,10 +32,6 @@ _KERNEL_RADIUS = {
     Resampling.rms: 1,
 }
 _SLACK = 2  # pixels, for half pixels and rounding in GDAL
-
-
-class BandIndexError(SarzError, IndexError):
-    """A band index that the raster does not have."""
 
 
 @dataclass(frozen=True, slots=True)

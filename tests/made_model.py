@@ -97,7 +97,7 @@ def made_tables() -> dict[str, np.ndarray]:
     cdf = np.full((SCALES + HYPER_CHANNELS, 258), 4096, np.int32)
     reach = np.zeros(len(cdf), np.uint8)
     for t in range(len(cdf)):
-        spread = t + 1 if t < SCALES else 3 + t - SCALES
+        spread = 2 * t + 1 if t < SCALES else 3 + t - SCALES
         reach[t] = min(127, 3 * spread // 2)
         share = [spread ** abs(k) * (spread + 2) ** (127 - abs(k)) for k in range(-int(reach[t]), int(reach[t]) + 1)]
         share.append(min(share))
@@ -160,8 +160,10 @@ def forced_arithmetic(name: str) -> Iterator[None]:
     device.load_engine.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device, "choose_arithmetic", lambda _: chosen)
-        yield
-    device.load_engine.cache_clear()
+        try:
+            yield
+        finally:
+            device.load_engine.cache_clear()
 
 
 @contextlib.contextmanager
@@ -169,5 +171,7 @@ def torch_threads(count: int) -> Iterator[None]:
     """Torch computes with that many threads within."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
-    yield
-    torch.set_num_threads(before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

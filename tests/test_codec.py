@@ -12,6 +12,7 @@ import numpy as np
 import plain_network
 import pytest
 import torch
+from conftest import speckled_db, write_geotiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_model import forced_arithmetic, made_models, torch_threads  # noqa: F401 (a fixture)
@@ -68,8 +69,8 @@ def test_the_scene_has_every_kind_of_tile(scene: Path) -> None:
         for group in range(2):
             assert index.entry(*EMPTY_TILE, group).empty
             assert index.entry(*FALLBACK_TILE, group).fallback
-        kinds = [(index[i].empty, index[i].fallback) for i in range(len(index))]
-        assert kinds.count((False, False)) == len(kinds) - 4
+        coded = [not (index[i].empty or index[i].fallback) for i in range(len(index))]
+        assert sum(coded) >= len(coded) // 2
 
 
 # The whole raster.
@@ -158,13 +159,20 @@ def test_both_arithmetics_read_the_same(scene: Path, whole: np.ndarray, arithmet
         assert src._window_decoder().arithmetic == arithmetic
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(windows(), OPTIONS, st.sampled_from([1, 2]))
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(windows(), OPTIONS)
 def test_any_window_is_a_part_of_the_whole(
-    scene: Path, whole: np.ndarray, arithmetic: str, window: Window, options: dict, threads: int
+    scene: Path, whole: np.ndarray, arithmetic: str, window: Window, options: dict
 ) -> None:
-    with torch_threads(threads), sarz.open(scene, device="cpu", **options) as src:
+    with sarz.open(scene, device="cpu", **options) as src:
         assert same(src.read(window=window), part_of(whole, window))
+        assert same(src.read(window=window), part_of(whole, window))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_do_not_matter(scene: Path, whole: np.ndarray, arithmetic: str, threads: int) -> None:
+    window = Window(50, 40, 70, 3)
+    with torch_threads(threads), sarz.open(scene, cache_bytes=0) as src:
         assert same(src.read(window=window), part_of(whole, window))
 
 
@@ -224,15 +232,22 @@ def test_blending_is_close_and_keeps_what_is_exact(scene: Path, whole: np.ndarra
 def test_only_the_tiles_that_a_window_needs_are_decoded(scene: Path) -> None:
     near = {(r, c) for r in (1, 2) for c in (0, 1)}
     with sarz.open(scene) as src:
-        size = Path(scene).stat().st_size
+        assert src.stats.tiles_decoded == 0
+        src.read(2, window=Window(HALO - 1, TILE + HALO, 65, 3))  # Columns 31 to 95 see 0 to 127, rows 96 to 98 64 to 130.
+        assert src.stats.tiles_decoded == len(near)
+        src.read(1, window=Window(96, 96, 1, 1))  # Another group; its block reaches from 64 to 135.
+        assert src.stats.tiles_decoded == len(near) + 4
+
+
+def test_only_the_bytes_that_a_window_needs_are_read(tmp_path: Path) -> None:
+    power = (10 ** (speckled_db((1, 768, 768)) / 10)).astype(np.float32)
+    sarz.compress(write_geotiff(tmp_path / "large.tif", power), tmp_path / "large.sarz", tile_size=TILE, quality=100)
+    with sarz.open(tmp_path / "large.sarz") as src:
         opening = src.stats
-        assert (opening.tiles_decoded, opening.requests) == (0, 1)
-        src.read(2, window=Window(HALO - 1, TILE + HALO, 64, 3))  # columns 31..94 need 0 and 1 and, from 96 on, not 2
-        first = src.stats
-        assert first.tiles_decoded == len(near)
-        src.read(1, window=Window(96, 96, 1, 1))
-        assert src.stats.tiles_decoded == first.tiles_decoded + 4
-        assert src.stats.bytes_read < size
+        assert (opening.requests, opening.bytes_read) == (1, 128 * 1024)
+        src.read(1, window=Window(100, 100, 1, 1))
+        assert src.stats.requests <= 4  # Two rows of tiles, two parts each.
+        assert src.stats.bytes_read - opening.bytes_read < (tmp_path / "large.sarz").stat().st_size / 5
 
 
 def test_tiles_are_kept_and_the_memory_is_bounded(scene: Path) -> None:

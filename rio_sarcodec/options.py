@@ -64,7 +64,7 @@ batch_size_opt = click.option(
     metavar="auto|N",
     default="auto",
     show_default=True,
-    help="Tiles that go through the networks at once; auto fits them to the memory. It never changes the result.",
+    help="Tiles that go through the networks at once; auto is 1 on a CPU and 32 on a GPU. It never changes the result.",
 )
 
 

@@ -8,58 +8,95 @@ from typing import Any
 
 import rasterio
 import rasterio.shutil
+from rasterio.enums import Resampling
+from rasterio.io import DatasetWriter
+from rasterio.rio.overview import get_maximum_overview_level
 
-from .errors import SarzOptionError
+from .errors import SarzIOError, SarzOptionError
 from .metadata import RasterMetadata
+from .metadata_rasterio import writable_tags
 
-OVERVIEW_RESAMPLING = "average"
-
-GDAL_NAMES = {"blockxsize": "BLOCKSIZE", "blockysize": "BLOCKSIZE"}
-"""Creation options of the GTiff driver that the COG driver spells differently."""
+OVERVIEW_RESAMPLING = Resampling.average
+SMALLEST_OVERVIEW = 512
+ASIDE = "SARZ_BAND_TAGS"
+FRONT_BYTES = 1 << 24
+SIDECARS = ("", ".aux.xml", ".ovr", ".msk")
 
 Writer = Callable[[Path, Mapping[str, Any]], None]
 """Writes the plain GeoTIFF, ``(path, creation options)``."""
 
 
 def write_cog(write: Writer, path: Path, metadata: RasterMetadata, options: Mapping[str, Any]) -> None:
-    """Write a COG to `path` by way of a plain GeoTIFF beside it.
+    """Write a COG to `path` by way of a plain GeoTIFF with overviews beside it.
 
-    rio-cogeo makes it, unless the raster has ground control points: rio-cogeo replaces those by a fitted transform, GDAL's
-    own COG driver keeps them.
+    The profiles and the validation are rio-cogeo's; the copy is GDAL's GTiff driver from GeoTIFF to GeoTIFF, which keeps
+    ground control points, tags of every namespace and units. rio-cogeo's own translation replaces the points by a fitted
+    transform and drops units.
     """
     plain = path.with_name(path.name + ".plain.tif")
     try:
-        write(plain, {"compress": "none"})
-        if metadata.gcps or metadata.rpcs:
-            _by_gdal(plain, path, options)
-        else:
-            _by_rio_cogeo(plain, path, metadata, options)
+        write(plain, {"compress": None})
+        profile = _profile(metadata, options)
+        with rasterio.open(plain, "r+") as src:
+            _build_overviews(src, int(profile.get("blockxsize", SMALLEST_OVERVIEW)))
+            _set_band_tags_aside(src, metadata)
+            rasterio.shutil.copy(src, path, driver="GTiff", copy_src_overviews=True, copy_src_mdd=True, **profile)
     finally:
-        for leftover in (plain, plain.with_name(plain.name + ".aux.xml"), plain.with_name(plain.name + ".ovr"),
-                         plain.with_name(plain.name + ".msk")):
-            leftover.unlink(missing_ok=True)
+        for suffix in SIDECARS:
+            plain.with_name(plain.name + suffix).unlink(missing_ok=True)
+    _put_band_tags_back(path)
+    _validate(path)
 
 
-def _by_gdal(plain: Path, path: Path, options: Mapping[str, Any]) -> None:
-    chosen = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS",
-              "OVERVIEW_RESAMPLING": OVERVIEW_RESAMPLING.upper()}
-    chosen |= {GDAL_NAMES.get(k, k.upper()): str(v).upper() for k, v in options.items()}
-    if chosen["COMPRESS"] in ("NONE", "RAW"):
-        chosen |= {"COMPRESS": "NONE", "PREDICTOR": "NO"}
-    rasterio.shutil.copy(plain, path, driver="COG", **chosen)
+def _set_band_tags_aside(dst: DatasetWriter, metadata: RasterMetadata) -> None:
+    """Repeat the bands' tags of the default namespace in one of our own.
+
+    Asked to copy all namespaces (COPY_SRC_MDD), GDAL 3.10 drops just these; not asked, it drops all others.
+    """
+    for number, tags in enumerate(metadata.band_tags, 1):
+        if tags.get(""):
+            dst.update_tags(number, ns=ASIDE, **writable_tags(tags[""]))
 
 
-def _by_rio_cogeo(plain: Path, path: Path, metadata: RasterMetadata, options: Mapping[str, Any]) -> None:
-    from rio_cogeo.cogeo import cog_translate
+def _put_band_tags_back(path: Path) -> None:
+    """Blank out the namespace of `_set_band_tags_aside` in the metadata, an XML text at the front of the file."""
+    attribute = f' domain="{ASIDE}"'.encode()
+    with open(path, "r+b") as file:
+        front = file.read(FRONT_BYTES)
+        position = front.find(attribute)
+        while position >= 0:
+            file.seek(position)
+            file.write(b" " * len(attribute))
+            position = front.find(attribute, position + 1)
+
+
+def _build_overviews(dst: DatasetWriter, smallest: int) -> None:
+    levels = get_maximum_overview_level(dst.width, dst.height, smallest)
+    if levels:
+        dst.build_overviews([2**level for level in range(1, levels + 1)], OVERVIEW_RESAMPLING)
+
+
+def _profile(metadata: RasterMetadata, options: Mapping[str, Any]) -> dict[str, Any]:
     from rio_cogeo.profiles import cog_profiles
 
     chosen = {k: v for k, v in options.items() if k != "compress"}
-    name = str(options.get("compress", "deflate")).lower()
+    name = str(options.get("compress") or "deflate").lower()
     name = "raw" if name == "none" else name
     if name not in cog_profiles:
         raise SarzOptionError(f"compression {name!r}: expected one of {', '.join(sorted(cog_profiles))}")
-    profile = cog_profiles.get(name) | {"BIGTIFF": "IF_SAFER"}
-    if name in ("deflate", "zstd", "lzw") and "predictor" not in chosen:
-        profile |= {"predictor": 3 if metadata.dtype.startswith("float") else 2}
-    cog_translate(plain, path, profile | chosen, overview_resampling=OVERVIEW_RESAMPLING, forward_band_tags=True,
-                  forward_ns_tags=True, quiet=True, config={"GDAL_NUM_THREADS": "ALL_CPUS"})
+    profile = {k: v for k, v in cog_profiles.get(name).items() if k != "driver"}
+    if "blocksize" in chosen:  # As GDAL's COG driver calls it.
+        chosen["blockxsize"] = chosen["blockysize"] = chosen.pop("blocksize")
+    profile |= {"bigtiff": "IF_SAFER", "num_threads": "ALL_CPUS"}
+    if name in ("deflate", "zstd", "lzw"):
+        profile["predictor"] = 3 if metadata.dtype.startswith("float") else 2
+    return profile | chosen
+
+
+def _validate(path: Path) -> None:
+    """Raise SarzIOError unless rio-cogeo finds the file valid."""
+    from rio_cogeo.cogeo import cog_validate
+
+    valid, errors, _ = cog_validate(path, quiet=True)
+    if not valid:
+        raise SarzIOError(f"{path.name}: not a valid COG with these options: {'; '.join(errors)}")

@@ -106,9 +106,10 @@ def _no_progress(done: int, total: int) -> None:
 @contextlib.contextmanager
 def opened_raster(src: str | os.PathLike | DatasetReader) -> Iterator[DatasetReader]:
     """Open a path, or pass an open dataset through; rasterio's errors become a SarzIOError that names the file."""
-    name = getattr(src, "name", None) or os.fspath(src)
+    given = hasattr(src, "read")
+    name = src.name if given else os.fspath(src)
     try:
-        if hasattr(src, "read"):
+        if given:
             yield src
             return
         with rasterio.open(src) as dataset:

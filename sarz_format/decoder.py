@@ -211,9 +211,8 @@ class WindowDecoder:
         if tile.damage is not None:
             return
         if tile.entry.fallback:
-            lossless = tile.parts.lossless_values(box.shape, values.dtype)
             for i, _, member in wanted:
-                values[i, rows, cols] = lossless[(member, *part.slices(box))]
+                values[i, rows, cols] = tile.lossless[(member, *part.slices(box))]
             return
         for i, band, member in wanted:
             out = values[i, rows, cols]
@@ -224,7 +223,7 @@ class WindowDecoder:
 
     def _restore(self, tile: LoadedTile, band: int, member: int, box: Box, part: Box, out: np.ndarray) -> None:
         """Put back what did not go through the model."""
-        plane = tile.parts.planes[member]
+        plane = tile.planes[member]
         classes = plane.array(box.shape)
         chosen = classes[part.slices(box)]
         if plane.kind == 0:
@@ -232,9 +231,9 @@ class WindowDecoder:
         if plane.holds(NODATA):
             out[chosen == NODATA] = self._fill_value(band)
         out[chosen == ZERO] = 0
-        if plane.count(EXACT, box.shape):
+        if tile.exact[member].size:
             exact = np.zeros(box.shape, out.dtype)
-            exact[classes == EXACT] = tile.parts.exact_values(member, box.shape, out.dtype)
+            exact[classes == EXACT] = tile.exact[member]
             out[chosen == EXACT] = exact[part.slices(box)][chosen == EXACT]
 
 

@@ -9,7 +9,8 @@ A row is decoded with the latents of both its neighbours, so what is measured is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -86,10 +87,14 @@ class Encoder:
 
     def encode(self, read_row: RowReader, writer: ContainerWriter, progress: Callable[[int, int], None]) -> None:
         """Code every row, writing in index order; `progress` gets tiles written and tiles in all."""
+        total = self.grid.rows * self.grid.cols
+        with contextlib.closing(self._strips(read_row)) as strips:
+            self._encode_strips(strips, writer, progress, total)
+
+    def _encode_strips(self, strips: Iterator[Strip], writer: ContainerWriter, progress: Callable[[int, int], None],
+                       total: int) -> None:
         above: Strip | None = None
         current: Strip | None = None
-        total = self.grid.rows * self.grid.cols
-        strips = self._strips(read_row)
         following = next(strips, None)
         while following is not None or current is not None:
             before, above, current, following = above, current, following, next(strips, None) if following else None
@@ -99,7 +104,7 @@ class Encoder:
                 self._finish_strip(before, above, current, writer)
                 progress((above.row + 1) * self.grid.cols, total)
 
-    def _strips(self, read_row: RowReader) -> Iterator[Strip]:
+    def _strips(self, read_row: RowReader) -> Generator[Strip]:
         """Prepared strips in order; the next one is read while the caller works."""
         with ThreadPoolExecutor(1, thread_name_prefix="sarz-read") as reader:
             ahead = reader.submit(read_row, 0)

@@ -6,6 +6,7 @@ value, `ZERO` pixels as 0, `EXACT` pixels (NaN, infinities, values without a log
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,12 +43,12 @@ class ClassPlane:
 
 def representable(value: float | int | None, dtype: np.dtype) -> bool:
     """Whether a pixel of `dtype` can have that value."""
-    if value is None:
+    if value is None or isinstance(value, int) and abs(value) >= 1 << 64:
         return False
     if dtype.kind == "f":
-        return bool(np.isnan(value)) or abs(value) <= np.finfo(dtype).max or bool(np.isinf(value))
+        return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
     info = np.iinfo(dtype)
-    return bool(np.isfinite(value)) and value == int(value) and info.min <= value <= info.max
+    return (isinstance(value, int) or value.is_integer()) and info.min <= value <= info.max
 
 
 def classify(values: np.ndarray, codable: np.ndarray, nodata: float | int | None) -> np.ndarray:

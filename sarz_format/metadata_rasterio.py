@@ -218,8 +218,13 @@ def _read_tags(src: DatasetReader, bidx: int) -> dict[str, dict[str, str]]:
     return {name: items for name, items in tags.items() if items}
 
 
+def writable_tags(items: Mapping[str, str]) -> dict[str, str]:
+    """The tags that rasterio can write: not those with the names of update_tags' own arguments."""
+    return {key: value for key, value in items.items() if key not in _UNWRITABLE_KEYS}
+
+
 def _write_tags(dst: DatasetWriter, bidx: int, namespace: str, items: Mapping[str, str]) -> None:
-    items = {key: value for key, value in items.items() if key not in _UNWRITABLE_KEYS}
+    items = writable_tags(items)
     if namespace.startswith("xml:"):
         items = _split_documents(items)
     if items and namespace:

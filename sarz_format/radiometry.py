@@ -18,6 +18,9 @@ SCALES = ("amplitude", "intensity", "db")
 RANGE_DB = 250.0
 """A pixel further than this from its band's offset comes back exactly instead of through the model."""
 
+PLAUSIBLE_DB = 1000.0
+"""No backscatter lies further from 0 dB in any unit: fill values do, and must not decide a band's offset."""
+
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 
 
@@ -84,7 +87,8 @@ class BandRadiometry:
 
     def decibels(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``(dB float64, finite bool)`` of an array; dB is 0 where it does not exist."""
-        values = values.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # Signalling NaNs are just NaNs here.
+            values = values.astype(np.float64)
         if self.scale == "db":
             db = values * self.gain + self.bias
             return np.where(np.isfinite(db), db, 0.0), np.isfinite(db)
@@ -162,6 +166,7 @@ class BandRadiometry:
 
 
 def choose_offset_db(radiometry: BandRadiometry, sample: np.ndarray) -> int:
-    """Median of the sample in whole dB; 0 where nothing is codable."""
+    """Median in whole dB of what in the sample can be backscatter; 0 where nothing can."""
     db, exists = radiometry.decibels(sample)
-    return int(np.rint(np.median(db[exists]))) if exists.any() else 0
+    plausible = exists & (np.abs(db) <= PLAUSIBLE_DB)
+    return int(np.rint(np.median(db[plausible]))) if plausible.any() else 0

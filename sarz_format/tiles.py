@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .codec.device import Engine
+from .codec.entropy import Decoder
 from .codec.mosaic import BatchRunner
 from .codec.pool import parallel_map
 from .codec.tile import TileParts
@@ -18,7 +19,7 @@ from .container import Container
 from .errors import DamagedTileError, SarzFormatError, TileDamageWarning
 from .grid import BLOCK
 from .index import TileEntry
-from .mask import NODATA, VALID, representable
+from .mask import NODATA, VALID, ClassPlane, representable
 
 Key = tuple[int, int, int]
 """``(group, tile row, tile col)``."""
@@ -26,24 +27,25 @@ Key = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class LoadedTile:
-    """A tile without its pixels: segments, and latents int16 ``(rows, cols, channels)`` or None where they are zero.
+    """A tile without its synthesised pixels.
 
-    A damaged tile has neither, but the error that says why.
+    ``planes`` and ``exact`` (1-D, in raster order) have one entry a band, ``lossless`` is ``(bands, height, width)`` of a
+    FALLBACK tile, ``latents`` int16 ``(rows, cols, channels)``, None where they are zero. A damaged tile has nothing but
+    the error that says why.
     """
 
     entry: TileEntry
-    parts: TileParts | None
-    latents: np.ndarray | None
+    planes: tuple[ClassPlane, ...] = ()
+    exact: tuple[np.ndarray, ...] = ()
+    lossless: np.ndarray | None = None
+    latents: np.ndarray | None = None
     damage: DamagedTileError | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory held, about."""
-        size = 0 if self.latents is None else self.latents.nbytes
-        if self.parts is not None:
-            size += sum(p.plane.nbytes for p in self.parts.planes if p.plane is not None)
-            size += len(self.parts.lossless) + sum(map(len, self.parts.exact))
-        return size + 1024
+        arrays = [self.latents, self.lossless, *self.exact, *(p.plane for p in self.planes)]
+        return sum(a.nbytes for a in arrays if a is not None) + 1024
 
 
 class TileCache:
@@ -82,7 +84,9 @@ class _Decoding:
     coarse: bytes
     detail: bytes
     parts: TileParts | None = None
-    decoder: object = None
+    exact: tuple[np.ndarray, ...] = ()
+    lossless: np.ndarray | None = None
+    decoder: Decoder | None = None
     z: np.ndarray | None = None
     totals: np.ndarray | None = None
     latents: np.ndarray | None = None
@@ -141,7 +145,7 @@ class TileLoader:
         parallel_map(lambda w: self._guarded(w, self._start, engine), work)
         self._hyper_synthesis(engine, run, [w for w in work if w.z is not None and w.damage is None])
         parallel_map(lambda w: self._guarded(w, self._finish, engine), work)
-        return [(w.key, LoadedTile(w.entry, None if w.damage else w.parts, w.latents, w.damage)) for w in work]
+        return [(w.key, _loaded(w)) for w in work]
 
     def _fetch(self, keys: list[Key]) -> list[_Decoding]:
         index = self.container.index
@@ -171,8 +175,19 @@ class TileLoader:
         work.parts = TileParts.unpack(work.coarse, work.detail, bands, shape)
         _check_flags(work.entry, work.parts)
         self._check_classes(group, work)
+        self._restore_values(work, shape)
         if not work.entry.empty:
             work.decoder, work.z = engine.coder.start(*work.parts.coarse, self._latent_shape(work.key))
+
+    def _restore_values(self, work: _Decoding, shape: tuple[int, int]) -> None:
+        """Inflate what came round the model."""
+        dtype = np.dtype(self.container.header.metadata.dtype)
+        if work.entry.fallback:
+            if any(work.parts.exact):
+                raise SarzFormatError("exact values: a lossless tile needs none")
+            work.lossless = work.parts.lossless_values(shape, dtype)
+        else:
+            work.exact = tuple(work.parts.exact_values(band, shape, dtype) for band in range(len(work.parts.planes)))
 
     def _check_classes(self, group: int, work: _Decoding) -> None:
         """Refuse classes that give a pixel no value: coded ones in an empty tile, nodata where the band has none."""
@@ -199,6 +214,12 @@ class TileLoader:
         for same in by_shape.values():
             for w, totals in zip(same, run(engine.network.hyper_synthesis, [w.z for w in same])):
                 w.totals = totals
+
+
+def _loaded(work: _Decoding) -> LoadedTile:
+    if work.damage is not None:
+        return LoadedTile(work.entry, damage=work.damage)
+    return LoadedTile(work.entry, work.parts.planes, work.exact, work.lossless, work.latents)
 
 
 def _check_flags(entry: TileEntry, parts: TileParts) -> None:

@@ -88,8 +88,9 @@ def _linear_path(bands: int) -> dict[str, np.ndarray]:
     butterfly = np.block([[eye, flip], [flip, -eye]])
     rotation = flip @ _dct(4).T @ dct_iv @ flip
     lap = 0.5 * butterfly @ np.block([[eye, 0 * eye], [0 * eye, rotation]]) @ butterfly
-    fixed = {"A": transform * 2**MATRIX_BITS, "S": transform.T * 2**MATRIX_BITS, "P": lap * 2**LAP_BITS, "Q": lap.T * 2**LAP_BITS}
-    return {name: np.rint(matrix).astype(np.int32) for name, matrix in fixed.items()}
+    matrices = {"A": (transform, MATRIX_BITS), "S": (transform.T, MATRIX_BITS), "P": (lap, LAP_BITS),
+                "Q": (lap.T, LAP_BITS)}
+    return {name: np.rint(matrix * 2**bits).astype(np.int32) for name, (matrix, bits) in matrices.items()}
 
 
 def made_tables() -> dict[str, np.ndarray]:

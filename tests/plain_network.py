@@ -52,7 +52,9 @@ def wide(values: np.ndarray, bits: int) -> np.ndarray:
     return np.clip((values.astype(np.int64) + (1 << (shift - 1))) >> shift, -2047, 2047)
 
 
-def transform(model: IntegerModel, part: str, matrix: np.ndarray, values: np.ndarray, bits: tuple[int, int]) -> np.ndarray:
+def transform(
+    model: IntegerModel, part: str, matrix: np.ndarray, values: np.ndarray, bits: tuple[int, int]
+) -> np.ndarray:
     """Linear path plus network over a whole raster; `bits` are the fractional bits of input and output."""
     h = hidden(wide(values, bits[0]), model.layers[f"{part}.first"])
     for block in range(model.blocks):
@@ -87,7 +89,8 @@ def analysis(model: IntegerModel, pixels: np.ndarray) -> np.ndarray:
     """Latents int64 ``(rows, cols, channels)`` of all pixels of a raster, sides multiples of eight."""
     x = np.stack([lapped(lapped(band, model.P, True), model.P, False) for band in pixels])
     bands, height, width = x.shape
-    blocks = x.reshape(bands, height // 8, 8, width // 8, 8).transpose(1, 3, 0, 2, 4).reshape(height // 8, width // 8, -1)
+    rows, cols = height // 8, width // 8
+    blocks = x.reshape(bands, rows, 8, cols, 8).transpose(1, 3, 0, 2, 4).reshape(rows, cols, -1)
     return transform(model, "g_a", model.A, blocks, (PIXEL_BITS, LATENT_BITS))
 
 

@@ -169,11 +169,11 @@ def test_any_window_is_a_part_of_the_whole(
         assert same(src.read(window=window), part_of(whole, window))
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("threads", [1, 2])
 def test_threads_do_not_matter(scene: Path, whole: np.ndarray, arithmetic: str, threads: int) -> None:
-    window = Window(50, 40, 70, 3)
+    window = Window(70, 70, 40, 3)
     with torch_threads(threads), sarz.open(scene, cache_bytes=0) as src:
-        assert same(src.read(window=window), part_of(whole, window))
+        assert same(src.read(2, window=window), part_of(whole[1], window))
 
 
 @settings(deadline=None, max_examples=10)
@@ -220,7 +220,7 @@ def test_blending_is_close_and_keeps_what_is_exact(scene: Path, whole: np.ndarra
     with np.errstate(invalid="ignore"):
         coded = np.isfinite(original) & (original > 0)
     assert np.array_equal(blended[~coded], original[~coded], equal_nan=True)
-    coded[:, 2 * TILE - HALO :, TILE - HALO : 2 * TILE + HALO] = False  # the lossless tile, 200 dB brighter, and around it
+    coded[:, 2 * TILE - HALO :, TILE - HALO : 2 * TILE + HALO] = False  # Around the tile that is 200 dB brighter.
     error_db = 10 * np.log10(blended[coded].astype(float) / whole[coded])
     assert error_db.any()
     assert np.sqrt((error_db**2).mean()) < (0.5 if overlap else 3)
@@ -233,7 +233,7 @@ def test_only_the_tiles_that_a_window_needs_are_decoded(scene: Path) -> None:
     near = {(r, c) for r in (1, 2) for c in (0, 1)}
     with sarz.open(scene) as src:
         assert src.stats.tiles_decoded == 0
-        src.read(2, window=Window(HALO - 1, TILE + HALO, 65, 3))  # Columns 31 to 95 see 0 to 127, rows 96 to 98 64 to 130.
+        src.read(2, window=Window(HALO - 1, TILE + HALO, 65, 3))  # Columns 31 to 95 see 0 to 127; rows 64 to 135.
         assert src.stats.tiles_decoded == len(near)
         src.read(1, window=Window(96, 96, 1, 1))  # Another group; its block reaches from 64 to 135.
         assert src.stats.tiles_decoded == len(near) + 4

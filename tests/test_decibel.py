@@ -7,7 +7,7 @@ from decimal import Context, Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarz_format.decibel import FACTORS, STEPS_PER_DB, db_values, linear_values
@@ -16,6 +16,7 @@ EXACT = Context(prec=40)
 
 
 @pytest.mark.parametrize("scale", ["amplitude", "intensity"])
+@settings(deadline=None)
 @given(st.integers(-32768, 32767), st.integers(-300, 300))
 def test_linear_values_are_powers_of_ten(scale: str, pixel: int, offset_db: int) -> None:
     decibels = EXACT.divide(Decimal(pixel + offset_db * STEPS_PER_DB), Decimal(STEPS_PER_DB * FACTORS[scale]))

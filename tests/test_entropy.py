@@ -91,7 +91,7 @@ def test_every_number_of_lanes_is_read(lanes: int, size: int) -> None:
 
 
 def test_long_streams_have_more_lanes() -> None:
-    inverse, symbols, numbers, tables = made_case((0, 60_000, 0.0))
+    _, symbols, numbers, tables = made_case((0, 60_000, 0.0))
     streams = {size: encode(symbols[:size], numbers[:size], tables)[0] for size in (0, 1, 100, 4000, 60_000)}
     lanes = [1 << stream[0] for stream in streams.values()]
     assert lanes == sorted(lanes)

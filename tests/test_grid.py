@@ -26,6 +26,7 @@ def test_intersection_holds_the_common_pixels(a: Box, b: Box) -> None:
     assert a.intersection(b).empty == (not pixels_of(a) & pixels_of(b))
 
 
+@settings(deadline=None)
 @given(BOXES, st.integers(0, 20))
 def test_growing_by_a_margin(box: Box, margin: int) -> None:
     grown = box.grown(margin)
@@ -34,6 +35,7 @@ def test_growing_by_a_margin(box: Box, margin: int) -> None:
     assert grown.intersection(box) == box
 
 
+@settings(deadline=None)
 @given(BOXES.filter(lambda box: not box.empty), st.integers(1, 20))
 def test_blocks_cover_and_no_more(box: Box, size: int) -> None:
     cover = box.blocks(size)
@@ -43,11 +45,13 @@ def test_blocks_cover_and_no_more(box: Box, size: int) -> None:
     assert box.col0 - pixels.col0 < size and pixels.col1 - box.col1 < size
 
 
+@settings(deadline=None)
 @given(BOXES, st.integers(1, 9))
 def test_scaling_and_blocks_are_inverse(box: Box, size: int) -> None:
     assert box.scaled(size).blocks(size) == box
 
 
+@settings(deadline=None)
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 10), st.integers(1, 10), st.integers(0, 9))
 def test_slices_are_relative_to_an_origin(row: int, col: int, height: int, width: int, margin: int) -> None:
     field = np.arange(60 * 60).reshape(60, 60)

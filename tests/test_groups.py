@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarz_format.groups import group_bands, model_groups
@@ -36,6 +36,7 @@ def test_known_rasters(descriptions: list[str | None], groups: list[tuple[int, .
     assert group_bands(descriptions) == groups
 
 
+@settings(deadline=None)
 @given(st.lists(NAMES, min_size=1, max_size=9))
 def test_every_band_is_in_one_group(descriptions: list[str | None]) -> None:
     groups = group_bands(descriptions)

@@ -49,7 +49,8 @@ def test_nodata_is_a_class_whatever_it_could_be(nodata: float) -> None:
     assert classes_of(values, "float64", nodata) == expected
 
 
-@pytest.mark.parametrize(("dtype", "word", "payload"), [("float32", "u4", 0x7FC01234), ("float64", "u8", 0x7FF8 << 48 | 5)])
+@pytest.mark.parametrize(("dtype", "word", "payload"), [
+    ("float32", "u4", 0x7FC01234), ("float64", "u8", 0x7FF8 << 48 | 5)])
 def test_only_the_plain_nan_is_nodata(dtype: str, word: str, payload: int) -> None:
     values = np.array([[1.0, np.nan, 0.0, 0.0]], dtype)
     values.view(word)[0, 2] = payload

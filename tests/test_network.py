@@ -149,8 +149,8 @@ def test_analysis_of_a_part_with_its_context_equals_the_whole(network: Network) 
     padded = np.pad(pixels, ((0, 0), *[(8 * model.context, 8 * model.context)] * 2), mode="edge")
     for box in (Box(0, 0, 8, 8), Box(5, 9, 7, 19), Box(8, 0, 16, 3), Box(15, 18, 16, 19)):
         extended = box.grown(model.context)
-        part = padded[(slice(None), *extended.grown(0).scaled(8).slices(Box(-8 * model.context, -8 * model.context, 0, 0)))]
-        part = part.copy()
+        corner = Box(-8 * model.context, -8 * model.context, 0, 0)
+        part = padded[(slice(None), *extended.scaled(8).slices(corner))].copy()
         inside = extended.intersection(raster)
         lap_analysis(part[(slice(None), *inside.scaled(8).slices(extended.scaled(8)))], model.P)
         seen = box.grown(model.halo)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarz_format.codec.payload import join_segments, split_segments
@@ -12,6 +12,7 @@ from sarz_format.errors import SarzFormatError
 SEGMENTS = st.lists(st.binary(max_size=300), max_size=6)
 
 
+@settings(deadline=None)
 @given(SEGMENTS)
 def test_segments_come_back(segments: list[bytes]) -> None:
     assert split_segments(join_segments(segments), len(segments)) == segments
@@ -24,6 +25,7 @@ def test_lengths_are_leb128(length: int, head: bytes) -> None:
     assert split_segments(head + bytes(length), 1) == [bytes(length)]
 
 
+@settings(deadline=None)
 @given(SEGMENTS, st.integers(0, 8))
 def test_another_number_of_segments_is_refused(segments: list[bytes], count: int) -> None:
     data = join_segments(segments)
@@ -37,6 +39,7 @@ def test_another_number_of_segments_is_refused(segments: list[bytes], count: int
         assert sum(len(s) for s in other) + count <= len(data)
 
 
+@settings(deadline=None)
 @given(SEGMENTS.filter(bool), st.data())
 def test_cut_parts_are_refused(segments: list[bytes], data: st.DataObject) -> None:
     part = join_segments(segments)
@@ -45,6 +48,7 @@ def test_cut_parts_are_refused(segments: list[bytes], data: st.DataObject) -> No
         split_segments(part[:cut], len(segments))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 5))
 def test_noise_gives_segments_or_a_format_error(data: bytes, count: int) -> None:
     try:

@@ -129,7 +129,10 @@ def conforms(arithmetic: Arithmetic, device: torch.device) -> bool:
     weight = rng.integers(-127, 128, (32, 64, 3, 3)).astype(np.int8)
     weight[:8] = np.abs(weight[:8])
     weight[:2, ::2] = 127
-    layer = Layer(weight, rng.integers(-(1 << 20), 1 << 20, 32).astype(np.int32), np.arange(32).astype(np.int8) % 16)
+    bias, shift = rng.integers(-(1 << 20), 1 << 20, 32).astype(np.int32), np.arange(32).astype(np.int8) % 16
+    weight[24:], bias[24:], shift[24:] = 0, 0, 1
+    weight[24:, 0, 1, 1] = 1  # Half of an activation: ties.
+    layer = Layer(weight, bias, shift)
     trunk = rng.integers(0, 256, (2, 7, 9, 32), dtype=np.uint8)
     windows = np.lib.stride_tricks.sliding_window_view(h.astype(np.int64), (3, 3), axis=(1, 2))
     total = np.einsum("bhwcij,ocij->bhwo", windows, weight.astype(np.int64)) + layer.bias

@@ -103,7 +103,7 @@ class WindowDecoder:
         values : ndarray (bands, height, width)
             Of the raster's dtype; `bands` are 0-based and may repeat.
         damaged : ndarray of bool (height, width), or None
-            Pixels that damaged tiles spoil (``on_damage="mask"``), whose values are nodata or 0.
+            Pixels that damaged tiles spoil in any band (``on_damage="mask"``); in those bands they are nodata or 0.
 
         Raises
         ------
@@ -111,16 +111,18 @@ class WindowDecoder:
         """
         window = Box(row_off, col_off, row_off + height, col_off + width)
         values = np.empty((len(bands), height, width), self.header.metadata.dtype)
-        damaged = np.zeros((height, width), bool)
+        damaged = np.zeros(values.shape, bool)
         for group, entry in enumerate(self.header.groups):
             wanted = [(i, band, entry.bands.index(band)) for i, band in enumerate(bands) if band in entry.bands]
             if wanted:
-                self._read_group(group, wanted, window, values, damaged)
+                of_group = np.zeros((height, width), bool)
+                self._read_group(group, wanted, window, values, of_group)
+                damaged[[i for i, _, _ in wanted]] = of_group
         if not damaged.any():
             return values, None
         for i, band in enumerate(bands):
-            values[i, damaged] = self._fill_value(band)
-        return values, damaged
+            values[i, damaged[i]] = self._fill_value(band)
+        return values, damaged.any(0)
 
     def _fill_value(self, band: int) -> float | int:
         nodata, dtype = self.header.metadata.nodata[band], np.dtype(self.header.metadata.dtype)
@@ -166,7 +168,7 @@ class WindowDecoder:
                      engine: Engine) -> None:
         for position, tile in tiles.items():
             if tile.damage is not None:
-                reach = engine.network.model.context * BLOCK
+                reach = engine.network.model.context * BLOCK if self._margin(engine) else 0
                 part = self.grid.tile(*position).grown(reach).intersection(strip)
                 if not part.empty:
                     damaged[part.slices(window)] = True

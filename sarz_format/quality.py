@@ -6,7 +6,8 @@ from .errors import SarzOptionError
 
 MIN_QUALITY, MAX_QUALITY = 0, 100
 
-DEFAULT_QUALITY = 50
+DEFAULT_QUALITY = 55
+"""About 0.8 dB RMSE on Sentinel-1 GRD amplitude: less than half the standard deviation of its speckle (docs/cli.md)."""
 
 
 def checked_quality(quality: int) -> int:

@@ -117,7 +117,7 @@ class BandRadiometry:
     def _tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         info = np.iinfo(self.dtype)
         pixels, codable, db = self._compute_pixels(np.arange(info.min, info.max + 1))
-        return pixels, codable, np.rint(db * 1000).astype(np.int32)
+        return pixels, codable, np.rint((db * 1000).clip(-1e9, 1e9)).astype(np.int32)
 
     @cached_property
     def value_table(self) -> np.ndarray:
@@ -137,7 +137,7 @@ class BandRadiometry:
                 values = np.clip(values, tiny, huge)
             if self.nodata is not None and not np.isnan(self.nodata):
                 clash = values == self.nodata
-                values[clash] = np.nextafter(values[clash], self.dtype.type(np.inf))
+                values[clash] = np.nextafter(values[clash], self.dtype.type(-np.inf if self.nodata >= huge else np.inf))
             return values
         info = np.iinfo(self.dtype)
         lowest = info.min if self.scale == "db" else 1

@@ -210,5 +210,7 @@ class Decoder:
 
     def finish(self) -> None:
         """Check that the stream is used up exactly."""
-        if self._position != self._words.size or (self._states != LOWER).any() or self._bits.size - self._bit >= 8:
+        if self._position != self._words.size or (self._states != LOWER).any():
             raise SarzFormatError("the rANS stream does not end where its symbols do")
+        if self._bits.size - self._bit >= 8 or self._bits[self._bit :].any():
+            raise SarzFormatError("the escape bits do not end where the symbols do")

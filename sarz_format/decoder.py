@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 
 from .blending import Canvas, ramp_pixels
 from .codec.device import Engine, load_engine, resolve_batch, resolve_device
 from .codec.mosaic import BatchRunner, synthesise
-from .codec.pool import parallel_map
+from .codec.pool import available_cores, parallel_map
 from .container import Container
 from .errors import SarzFormatError, SarzOptionError
 from .grid import BLOCK, Box
@@ -24,6 +25,8 @@ from .tiles import LoadedTile, TileCache, TileLoader
 from .weights import find_model
 
 ON_DAMAGE = ("raise", "mask")
+MIN_PIECE = 64
+"""Smallest height in pixels of what a core decodes on its own: below, context costs more than a second core gains."""
 
 
 def band_radiometry(header: Header, band: int) -> BandRadiometry:
@@ -179,10 +182,8 @@ class WindowDecoder:
         Exactly the strip is synthesised, in pieces as wide as a tile, wherever the tiles' borders are.
         """
         out = np.zeros((engine.network.model.bands, *strip.shape), np.int16)
-        size = self.grid.tile_size
         pieces = {}
-        for left in range(strip.col0, strip.col1, size):
-            piece = strip.intersection(Box(strip.row0, left, strip.row1, left + size))
+        for piece in _pieces(strip, self.grid.tile_size, self.device):
             if any(_needs_synthesis(tiles[position]) for position in self.grid.tiles_covering(piece)):
                 pieces[piece.blocks(BLOCK)] = piece
         for box, pixels in synthesise(engine.network, self._run, self.grid, _latents(tiles), pieces):
@@ -237,6 +238,16 @@ class WindowDecoder:
             exact = np.zeros(box.shape, out.dtype)
             exact[classes == EXACT] = tile.exact[member]
             out[chosen == EXACT] = exact[part.slices(box)][chosen == EXACT]
+
+
+def _pieces(strip: Box, size: int, device: torch.device) -> list[Box]:
+    """A strip in pieces as wide as a tile; lower ones where a CPU has more cores than there would be pieces."""
+    columns = range(strip.col0, strip.col1, size)
+    height = strip.shape[0]
+    if device.type == "cpu" and len(columns) < available_cores():
+        height = max(MIN_PIECE, -(-height * len(columns) // available_cores()) // BLOCK * BLOCK + BLOCK)
+    return [strip.intersection(Box(top, left, top + height, left + size))
+            for top in range(strip.row0 // BLOCK * BLOCK, strip.row1, height) for left in columns]
 
 
 def _needs_synthesis(tile: LoadedTile) -> bool:

@@ -18,8 +18,9 @@ import numpy as np
 
 from .codec.device import Engine, load_engine
 from .codec.lapping import lap_analysis
-from .codec.mosaic import BatchRunner, frame_of, synthesise
-from .codec.pool import parallel_map
+from .codec.mosaic import BatchRunner, batches, frame_of, synthesise
+from .codec.network import Frame
+from .codec.pool import map_batches, parallel_map
 from .codec.tile import pack_coarse, pack_detail
 from .container_writer import ContainerWriter
 from .fallback import encode_lossless
@@ -136,45 +137,49 @@ class Encoder:
     def _analyse(self, engine: Engine, bands: list[int], above: Strip | None, strip: Strip, below: Strip | None,
                  cols: list[int]) -> list[np.ndarray]:
         """Latents of some tiles of a strip, each seen with its neighbours' pixels."""
-        context = engine.network.model.context
-        padded = padded_pixels(self.grid, strip, above, below, context * BLOCK)
+        model = engine.network.model
+        padded = padded_pixels(self.grid, strip, above, below, model.context * BLOCK)
 
         def lapped(col: int) -> np.ndarray:
             box = self.grid.tile_latents(strip.row, col)
-            extended = box.grown(context)
+            extended = box.grown(model.context)
             first = box.col0 * BLOCK
             part = padded[bands, : extended.shape[0] * BLOCK, first : first + extended.shape[1] * BLOCK]
             inside = extended.intersection(self.grid.latents).scaled(BLOCK).slices(extended.scaled(BLOCK))
-            lap_analysis(part[(slice(None), *inside)], engine.network.model.P)
+            lap_analysis(part[(slice(None), *inside)], model.P)
             return part[:, BLOCK:-BLOCK, BLOCK:-BLOCK]
 
-        by_shape: dict[tuple, list[tuple[int, np.ndarray]]] = {}
-        for col, part in zip(cols, parallel_map(lapped, cols)):
-            seen = self.grid.tile_latents(strip.row, col).grown(engine.network.model.halo)
-            by_shape.setdefault((part.shape, frame_of(seen, self.grid.latents)), []).append((col, part))
+        def analyse(batch: tuple[Frame, list[int]]) -> dict[int, np.ndarray]:
+            frame, chosen = batch
+            return dict(zip(chosen, self.run(engine.network.analysis, [lapped(col) for col in chosen], frame)))
+
+        by_shape: dict[tuple, list[int]] = {}
+        for col in cols:
+            seen = self.grid.tile_latents(strip.row, col).grown(model.halo)
+            by_shape.setdefault((seen.shape, frame_of(seen, self.grid.latents)), []).append(col)
+        jobs = [(frame, part) for (_, frame), same in by_shape.items() for part in batches(same, self.run.batch_size)]
         latents: dict[int, np.ndarray] = {}
-        for (_, frame), group in by_shape.items():
-            coded = self.run(engine.network.analysis, [part for _, part in group], frame)
-            latents |= {col: y for (col, _), y in zip(group, coded)}
+        for coded in map_batches(engine.network.device, analyse, jobs):
+            latents |= coded
         return [latents[col] for col in cols]
 
     def _code_latents(self, group: int, engine: Engine, strip: Strip, cols: list[int],
                       latents: list[np.ndarray]) -> None:
-        by_shape: dict[tuple, list[int]] = {}
-        for i, y in enumerate(latents):
-            by_shape.setdefault(y.shape, []).append(i)
-        jobs = []
-        for members in by_shape.values():
-            padded = [_whole_hyper_positions(latents[i]) for i in members]
-            coded = self.run(lambda y: _hyperlatents(engine, y), padded)
-            jobs += [(cols[i], latents[i], z, totals) for i, (z, totals) in zip(members, coded)]
-
-        def code(job) -> None:
+        def code(job: tuple[int, np.ndarray, np.ndarray, np.ndarray]) -> None:
             col, y, z, totals = job
             coarse, detail, y_hat = engine.coder.encode(y, z, totals, self.header.quality)
             strip.latents[group, col], strip.segments[group, col] = y_hat, (coarse, detail)
 
-        parallel_map(code, jobs)
+        def code_batch(members: list[int]) -> None:
+            padded = [_whole_hyper_positions(latents[i]) for i in members]
+            coded = self.run(lambda y: _hyperlatents(engine, y), padded)
+            parallel_map(code, [(cols[i], latents[i], z, totals) for i, (z, totals) in zip(members, coded)])
+
+        by_shape: dict[tuple, list[int]] = {}
+        for i, y in enumerate(latents):
+            by_shape.setdefault(y.shape, []).append(i)
+        jobs = [part for same in by_shape.values() for part in batches(same, self.run.batch_size)]
+        map_batches(engine.network.device, code_batch, jobs)
 
     def _finish_strip(self, above: Strip | None, strip: Strip, below: Strip | None, writer: ContainerWriter) -> None:
         """Decode a strip, measure it, decide on fallbacks and write its tiles."""

@@ -12,8 +12,8 @@ import numpy as np
 
 from .codec.device import Engine
 from .codec.entropy import Decoder
-from .codec.mosaic import BatchRunner
-from .codec.pool import parallel_map
+from .codec.mosaic import BatchRunner, batches
+from .codec.pool import map_batches, parallel_map
 from .codec.tile import TileParts
 from .container import Container
 from .errors import DamagedTileError, SarzFormatError, TileDamageWarning
@@ -143,8 +143,18 @@ class TileLoader:
     def _decode(self, engine: Engine, run: BatchRunner, keys: list[Key]) -> list[tuple[Key, LoadedTile]]:
         work = self._fetch(keys)
         parallel_map(lambda w: self._guarded(w, self._start, engine), work)
-        self._hyper_synthesis(engine, run, [w for w in work if w.z is not None and w.damage is None])
-        parallel_map(lambda w: self._guarded(w, self._finish, engine), work)
+        by_shape: dict[tuple[int, ...], list[_Decoding]] = {}
+        for w in work:
+            if w.z is not None and w.damage is None:
+                by_shape.setdefault(w.z.shape, []).append(w)
+
+        def finish(batch: list[_Decoding]) -> None:
+            for w, totals in zip(batch, run(engine.network.hyper_synthesis, [w.z for w in batch])):
+                w.totals = totals
+            parallel_map(lambda w: self._guarded(w, self._finish, engine), batch)
+
+        jobs = [part for same in by_shape.values() for part in batches(same, run.batch_size)]
+        map_batches(engine.network.device, finish, jobs)
         return [(w.key, _loaded(w)) for w in work]
 
     def _fetch(self, keys: list[Key]) -> list[_Decoding]:
@@ -199,21 +209,11 @@ class TileLoader:
                 raise SarzFormatError(f"nodata pixels in band {band + 1}, whose nodata value is {metadata.nodata[band]}")
 
     def _finish(self, work: _Decoding, engine: Engine) -> None:
-        if work.totals is not None:
-            work.latents = engine.coder.decode(work.decoder, work.parts.detail, work.totals,
-                                               self._latent_shape(work.key), work.entry.quality)
+        work.latents = engine.coder.decode(work.decoder, work.parts.detail, work.totals, self._latent_shape(work.key),
+                                           work.entry.quality)
 
     def _latent_shape(self, key: Key) -> tuple[int, int]:
         return self.container.header.grid.tile(*key[1:]).blocks(BLOCK).shape
-
-    @staticmethod
-    def _hyper_synthesis(engine: Engine, run: BatchRunner, work: list[_Decoding]) -> None:
-        by_shape: dict[tuple[int, ...], list[_Decoding]] = {}
-        for w in work:
-            by_shape.setdefault(w.z.shape, []).append(w)
-        for same in by_shape.values():
-            for w, totals in zip(same, run(engine.network.hyper_synthesis, [w.z for w in same])):
-                w.totals = totals
 
 
 def _loaded(work: _Decoding) -> LoadedTile:

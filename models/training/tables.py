@@ -69,6 +69,7 @@ def gaussian_tables() -> dict[str, np.ndarray]:
 
 def _histogram(symbols: np.ndarray, tables: np.ndarray, count: int) -> np.ndarray:
     """Observations by table, ``(count, 2 * REACH + 2)``, beyond the reach in the last column."""
+    symbols = symbols.astype(np.int64)
     column = np.where(np.abs(symbols) <= REACH, symbols + REACH, 2 * REACH + 1)
     flat = tables.astype(np.int64) * (2 * REACH + 2) + column
     return np.bincount(flat.ravel(), minlength=count * (2 * REACH + 2)).reshape(count, -1)

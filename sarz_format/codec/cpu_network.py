@@ -16,7 +16,6 @@ from . import kernels
 from .arithmetic import Arithmetic
 from .model import LATENT_BITS, MATRIX_BITS, PIXEL_BITS, IntegerModel, Layer
 from .network import WIDE_BITS, Frame, Network
-from .pool import parallel_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,8 @@ class CpuNetwork(Network):
     def analysis(self, pixels: np.ndarray, frame: Frame) -> np.ndarray:
         rows, cols = (n // 8 for n in pixels.shape[2:])
         blocks = np.empty((len(pixels), rows, cols, self.model.channels), np.int16)
-        parallel_map(lambda pair: kernels.unshuffle_pixels(*pair), zip(pixels, blocks))
+        for source, target in zip(pixels, blocks):
+            kernels.unshuffle_pixels(source, target)
         with torch.inference_mode():
             return self._run("g_a", blocks, "A", PIXEL_BITS, LATENT_BITS, frame)
 
@@ -78,15 +78,15 @@ class CpuNetwork(Network):
         with torch.inference_mode():
             blocks = self._run("g_s", latents, "S", LATENT_BITS, PIXEL_BITS, frame)
         pixels = np.empty((len(blocks), self.model.bands, 8 * blocks.shape[1], 8 * blocks.shape[2]), np.int16)
-        parallel_map(lambda pair: kernels.shuffle_pixels(*pair), zip(blocks, pixels))
+        for source, target in zip(blocks, pixels):
+            kernels.shuffle_pixels(source, target)
         return pixels
 
     def _run(self, part: str, values: np.ndarray, matrix: str, bits_in: int, bits_out: int, frame: Frame) -> np.ndarray:
         wide = np.empty((2, *values.shape), np.uint8)
         exact = np.empty((2, *values.shape), np.uint8)
         n = self.model.channels
-        _by_rows(kernels.split_latents, [values.reshape(-1, n)], bits_in - WIDE_BITS,
-                 [wide.reshape(2, -1, n), exact.reshape(2, -1, n)], axis=1)
+        kernels.split_latents(values.reshape(-1, n), bits_in - WIDE_BITS, wide.reshape(2, -1, n), exact.reshape(2, -1, n))
         h = self._first(part, wide, values.shape[:3])
         head = _numpy(self._hidden_layers(part, h, frame))
         halo = self.model.halo
@@ -97,8 +97,7 @@ class CpuNetwork(Network):
         low, high = sums.reshape(2, -1, 2 * n)
         scale = 2.0 ** -(MATRIX_BITS + bits_in - bits_out)
         head_scale = _scale(self.model.layers[f"{part}.head"]).astype(np.float64)
-        _in_two(lambda s: kernels.combine(low[s], high[s], head.reshape(-1, n)[s], limbs.constant, scale, head_scale,
-                                          out.reshape(-1, n)[s]), len(low))
+        kernels.combine(low, high, head.reshape(-1, n), limbs.constant, scale, head_scale, out.reshape(-1, n))
         return out
 
     def _first(self, part: str, wide: np.ndarray, shape: tuple[int, ...]) -> Tensor:
@@ -107,8 +106,7 @@ class CpuNetwork(Network):
         width = sums.shape[-1]
         low, high = sums.reshape(2, -1, width)
         out = np.empty((*shape, width), np.uint8)
-        flat = out.reshape(-1, width)
-        _in_two(lambda s: kernels.requantise_wide(low[s], high[s], first.constant, first.scale, flat[s]), len(low))
+        kernels.requantise_wide(low, high, first.constant, first.scale, out.reshape(-1, width))
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
     def _sums(self, values: np.ndarray, layer: Layer) -> Tensor:
@@ -118,14 +116,3 @@ class CpuNetwork(Network):
 def _numpy(h: Tensor) -> np.ndarray:
     """Channels-last activations as ``(batch, rows, cols, channels)``, without a copy where they lie so in memory."""
     return h.permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def _in_two(function, count: int) -> None:
-    """Call ``function(slice)`` for the two halves of a range, side by side."""
-    middle = count // 2
-    parallel_map(function, [slice(0, middle), slice(middle, count)] if middle else [slice(0, count)])
-
-
-def _by_rows(kernel, inputs: list[np.ndarray], shift: int, outputs: list[np.ndarray], axis: int) -> None:
-    take = (slice(None),) * axis
-    _in_two(lambda s: kernel(*(a[s] for a in inputs), shift, *(o[(*take, s)] for o in outputs)), len(inputs[0]))

@@ -10,6 +10,7 @@ import torch
 from ..grid import BLOCK, Box, TileGrid
 from .lapping import lap_synthesis
 from .network import Frame, Network
+from .pool import map_batches
 
 Latents = Callable[[int, int], np.ndarray | None]
 """``(tile row, tile col)`` to latents int16 ``(rows, cols, channels)``; None for a tile whose latents are zero."""
@@ -66,29 +67,36 @@ class BatchRunner:
 
 
 def synthesise(network: Network, run: BatchRunner, grid: TileGrid, latents: Latents, boxes: Iterable[Box],
-               raster: Box | None = None) -> Iterator[tuple[Box, np.ndarray]]:
-    """Decode boxes of latent positions; yield ``(box, pixels int16 (bands, 8 rows, 8 cols))``.
+               raster: Box | None = None) -> list[tuple[Box, np.ndarray]]:
+    """Decode boxes of latent positions: ``[(box, pixels int16 (bands, 8 rows, 8 cols))]``, in any order.
 
     `raster` is what counts as inside (by default the whole raster's latents): outside it latents and hidden activations
     are zero, and no filter crosses its border. Boxes of one shape and border are decoded together.
     """
     inside = raster or grid.latents
-    pending: dict[tuple, list[tuple[Box, Box, np.ndarray]]] = {}
+    by_shape: dict[tuple, list[tuple[Box, Box]]] = {}
     for box in boxes:
         lapped = box.grown(1).intersection(inside)
         extended = lapped.grown(network.model.halo)
-        key = (extended.shape, frame_of(extended, inside))
-        values = extended_latents(grid, latents, extended, inside, network.model.channels)
-        pending.setdefault(key, []).append((box, lapped, values))
-        if len(pending[key]) >= run.batch_size:
-            yield from _flush(network, run, pending.pop(key), key[1])
-    for key, group in pending.items():
-        yield from _flush(network, run, group, key[1])
+        by_shape.setdefault((extended.shape, frame_of(extended, inside)), []).append((box, lapped))
+
+    def decode(batch: tuple[Frame, list[tuple[Box, Box]]]) -> list[tuple[Box, np.ndarray]]:
+        frame, pairs = batch
+        values = [extended_latents(grid, latents, lapped.grown(network.model.halo), inside, network.model.channels)
+                  for _, lapped in pairs]
+        return [(box, _lapped(network, box, lapped, pixels))
+                for (box, lapped), pixels in zip(pairs, run(network.synthesis, values, frame))]
+
+    groups = [(frame, pairs) for (_, frame), same in by_shape.items() for pairs in batches(same, run.batch_size)]
+    return [result for group in map_batches(network.device, decode, groups) for result in group]
 
 
-def _flush(network: Network, run: BatchRunner, group: list[tuple[Box, Box, np.ndarray]],
-           frame: Frame) -> Iterator[tuple[Box, np.ndarray]]:
-    decoded = run(network.synthesis, [values for _, _, values in group], frame)
-    for (box, lapped, _), pixels in zip(group, decoded):
-        lap_synthesis(pixels, network.model.Q)
-        yield box, pixels[(slice(None), *box.scaled(BLOCK).slices(lapped.scaled(BLOCK)))]
+def batches(items: list, size: int) -> Iterator[list]:
+    """Consecutive parts of at most `size` items."""
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
+
+
+def _lapped(network: Network, box: Box, lapped: Box, pixels: np.ndarray) -> np.ndarray:
+    lap_synthesis(pixels, network.model.Q)
+    return pixels[(slice(None), *box.scaled(BLOCK).slices(lapped.scaled(BLOCK)))]

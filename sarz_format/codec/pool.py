@@ -1,19 +1,28 @@
-"""Worker threads for what numba and zlib do without the GIL: entropy coding, masks, conversion of values."""
+"""Worker threads, one a core, each with single-threaded torch.
+
+Tiles are independent, so the cheapest way to use all cores is a tile a core: handing parts of one operation to several
+threads and waiting for them, dozens of times a tile, costs more than it gains (docs/design.md).
+"""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import torch
+
 _pool: ThreadPoolExecutor | None = None
+_starting = threading.Lock()
+_here = threading.local()
 
 
 def _forget() -> None:
     """A child process has no threads of its parent's pool."""
-    global _pool
-    _pool = None
+    global _pool, _starting
+    _pool, _starting = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -25,12 +34,43 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def in_worker() -> bool:
+    """Whether this is one of the pool's threads."""
+    return getattr(_here, "worker", False)
+
+
+def _start_worker(threads: int) -> None:
+    """Make this thread's torch operations run in it alone, and leave other threads' setting as it was.
+
+    torch keeps the number per thread, but hands the last one set to threads that are new to it; so it is set back, from a
+    thread that ends at once.
+    """
+    _here.worker = True
+    with _starting:
+        torch.set_num_threads(1)
+        torch.get_num_threads()
+        restore = threading.Thread(target=torch.set_num_threads, args=(threads,))
+        restore.start()
+        restore.join()
+
+
 def parallel_map(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """``[function(i) for i in items]`` on all cores; an exception of any item is raised."""
+    """``[function(i) for i in items]`` on all cores; an exception of any item is raised.
+
+    Called by a worker, it runs there.
+    """
     global _pool
     items = list(items)
-    if len(items) < 2:
+    if in_worker() or not items:
         return [function(item) for item in items]
     if _pool is None:
-        _pool = ThreadPoolExecutor(available_cores(), thread_name_prefix="sarz")
+        _pool = ThreadPoolExecutor(available_cores(), thread_name_prefix="sarz", initializer=_start_worker,
+                                   initargs=(torch.get_num_threads(),))
     return list(_pool.map(function, items))
+
+
+def map_batches(device: torch.device, function: Callable[[Any], Any], batches: Iterable[Any]) -> list[Any]:
+    """``[function(b) for b in batches]``: on a CPU a batch a core, on a GPU one after the other."""
+    if device.type == "cpu":
+        return parallel_map(function, batches)
+    return [function(batch) for batch in batches]

@@ -63,7 +63,7 @@ class CpuNetwork(Network):
 
     def __init__(self, model: IntegerModel, arithmetic: Arithmetic) -> None:
         super().__init__(model, torch.device("cpu"), arithmetic)
-        self._wides = {part: _wide(model.layers[f"{part}.first"]) for part in ("g_a", "g_s")}
+        self._wides = {part: _wide(model.layers[f"{part}.first"]) for part in ("g_a", "g_s", "h_a")}
         self._limbs = {name: _matrix(getattr(model, name)) for name in ("A", "S")}
 
     def analysis(self, pixels: np.ndarray, frame: Frame) -> np.ndarray:
@@ -82,11 +82,13 @@ class CpuNetwork(Network):
             kernels.shuffle_pixels(source, target)
         return pixels
 
+    def _hyper_input(self, y: np.ndarray) -> Tensor:
+        wide, _ = _split(y, LATENT_BITS)
+        return self._first("h_a", wide, y.shape[:3])
+
     def _run(self, part: str, values: np.ndarray, matrix: str, bits_in: int, bits_out: int, frame: Frame) -> np.ndarray:
-        wide = np.empty((2, *values.shape), np.uint8)
-        exact = np.empty((2, *values.shape), np.uint8)
+        wide, exact = _split(values, bits_in)
         n = self.model.channels
-        kernels.split_latents(values.reshape(-1, n), bits_in - WIDE_BITS, wide.reshape(2, -1, n), exact.reshape(2, -1, n))
         h = self._first(part, wide, values.shape[:3])
         head = _numpy(self._hidden_layers(part, h, frame))
         halo = self.model.halo
@@ -116,3 +118,12 @@ class CpuNetwork(Network):
 def _numpy(h: Tensor) -> np.ndarray:
     """Channels-last activations as ``(batch, rows, cols, channels)``, without a copy where they lie so in memory."""
     return h.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _split(values: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """`kernels.split_latents` of values ``(batch, rows, cols, channels)``: two arrays ``(2, batch, rows, cols, channels)``."""
+    n = values.shape[-1]
+    wide, exact = (np.empty((2, *values.shape), np.uint8) for _ in range(2))
+    flat = np.ascontiguousarray(values).reshape(-1, n)
+    kernels.split_latents(flat, bits - WIDE_BITS, wide.reshape(2, -1, n), exact.reshape(2, -1, n))
+    return wide, exact

@@ -72,11 +72,15 @@ class Network:
         """Hyperlatents int8 ``(batch, rows / 4, cols / 4, 32)`` of latents whose sides are multiples of four."""
         layers, arithmetic = self.model.layers, self.arithmetic
         with torch.inference_mode():
-            h = self._wide(self._to_device(y).to(torch.float32), layers["h_a.first"], LATENT_BITS)
+            h = self._hyper_input(y)
             h = arithmetic.hidden(F.pad(h, (1, 1, 1, 1)), layers["h_a.second"], stride=2)
             z = arithmetic.raw(F.pad(h, (1, 1, 1, 1)), layers["h_a.head"], stride=2)
             z = (z * self._scale(layers["h_a.head"])[:, None, None]).round_().clamp_(-Z_LIMIT, Z_LIMIT)
             return z.permute(0, 2, 3, 1).to(torch.int8).cpu().numpy()
+
+    def _hyper_input(self, y: np.ndarray) -> Tensor:
+        """The first layer of the hyper-analysis."""
+        return self._wide(self._to_device(y).to(torch.float32), self.model.layers["h_a.first"], LATENT_BITS)
 
     def hyper_synthesis(self, z: np.ndarray) -> np.ndarray:
         """Sums of the last layer, float32 holding integers, ``(batch, 4 rows, 4 cols, 2 channels)``.

@@ -19,6 +19,7 @@ from rasterio.windows import Window
 
 from .container_writer import ContainerWriter
 from .errors import SarzFileNotFoundError, SarzIOError, SarzOptionError, UnsupportedRasterError
+from .gdal_cache import bounded_gdal_cache
 from .groups import model_groups
 from .header import Header
 from .metadata import RasterMetadata
@@ -82,7 +83,7 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     if isinstance(tile_size, bool) or int(tile_size) != tile_size or tile_size % 64 or not 64 <= tile_size <= 4096:
         raise SarzOptionError(f"tile size {tile_size}: expected a multiple of 64 from 64 to 4096")
     models = models_for_compression(model)
-    with opened_raster(src) as dataset:
+    with bounded_gdal_cache(), opened_raster(src) as dataset:
         bands = _checked_indexes(indexes, dataset)
         metadata = _metadata(dataset, bands, nodata)
         chosen, reason, radiometry = _radiometry(dataset, bands, metadata, scale)

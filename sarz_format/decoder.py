@@ -11,7 +11,7 @@ import torch
 from .blending import Canvas, ramp_pixels
 from .codec.device import Engine, load_engine, resolve_batch, resolve_device
 from .codec.mosaic import BatchRunner, synthesise
-from .codec.pool import available_cores, parallel_map
+from .codec.pool import parallel_map, worker_count
 from .container import Container
 from .errors import SarzFormatError, SarzOptionError
 from .grid import BLOCK, Box
@@ -244,8 +244,8 @@ def _pieces(strip: Box, size: int, device: torch.device) -> list[Box]:
     """A strip in pieces as wide as a tile; lower ones where a CPU has more cores than there would be pieces."""
     columns = range(strip.col0, strip.col1, size)
     height = strip.shape[0]
-    if device.type == "cpu" and len(columns) < available_cores():
-        height = max(MIN_PIECE, -(-height * len(columns) // available_cores()) // BLOCK * BLOCK + BLOCK)
+    if device.type == "cpu" and len(columns) < worker_count():
+        height = max(MIN_PIECE, -(-height * len(columns) // worker_count()) // BLOCK * BLOCK + BLOCK)
     return [strip.intersection(Box(top, left, top + height, left + size))
             for top in range(strip.row0 // BLOCK * BLOCK, strip.row1, height) for left in columns]
 

@@ -21,6 +21,7 @@ from rasterio.windows import Window, from_bounds
 from .cog import write_cog
 from .container import Container, open_container
 from .errors import SarzError, SarzIOError, SarzOptionError, SarzWindowError
+from .gdal_cache import bounded_gdal_cache
 from .grid import Box
 from .metadata import RasterMetadata
 from .output import atomic_output
@@ -69,7 +70,7 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
     """
     started = time.perf_counter()
     container = open_container(src)
-    with container.source:
+    with container.source, bounded_gdal_cache():
         bands = _bands(indexes, container)
         box = _part(container, window, bounds)
         metadata = _output_metadata(container.header.metadata, bands, box, dtype)

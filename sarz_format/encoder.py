@@ -103,6 +103,7 @@ class Encoder:
                 self._code_strip(above, current, following)
             if above is not None:
                 self._finish_strip(before, above, current, writer)
+                above.release_pixels()
                 progress((above.row + 1) * self.grid.cols, total)
 
     def _strips(self, read_row: RowReader) -> Generator[Strip]:

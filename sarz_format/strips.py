@@ -30,6 +30,11 @@ class Strip:
     latents: dict[tuple[int, int], np.ndarray | None] = field(default_factory=dict)
     segments: dict[tuple[int, int], tuple[list[bytes], list[bytes]]] = field(default_factory=dict)
 
+    def release_pixels(self) -> None:
+        """Let go of all but the latents, which the next strip's decoding still needs."""
+        self.values = self.classes = self.pixels = np.empty((0, 0, 0))
+        self.segments = {}
+
 
 def make_strip(header: Header, radiometry: list[BandRadiometry], row: int, values: np.ndarray) -> Strip:
     """Classify, convert and fill the values of a row of tiles."""

@@ -1,4 +1,4 @@
-"""Worker threads, one a core, each with single-threaded torch.
+"""Worker threads, as many as torch has, each with single-threaded torch.
 
 Tiles are independent, so the cheapest way to use all cores is a tile a core: handing parts of one operation to several
 threads and waiting for them, dozens of times a tile, costs more than it gains (docs/design.md).
@@ -29,9 +29,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def available_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def worker_count() -> int:
+    """Tiles worked on at once: torch's number of threads, so that OMP_NUM_THREADS and torch.set_num_threads limit it."""
+    return torch.get_num_threads()
 
 
 def in_worker() -> bool:
@@ -64,8 +64,8 @@ def parallel_map(function: Callable[[Any], Any], items: Iterable[Any]) -> list[A
     if in_worker() or not items:
         return [function(item) for item in items]
     if _pool is None:
-        _pool = ThreadPoolExecutor(available_cores(), thread_name_prefix="sarz", initializer=_start_worker,
-                                   initargs=(torch.get_num_threads(),))
+        _pool = ThreadPoolExecutor(worker_count(), thread_name_prefix="sarz", initializer=_start_worker,
+                                   initargs=(worker_count(),))
     return list(_pool.map(function, items))
 
 

@@ -243,11 +243,13 @@ class WindowDecoder:
 def _pieces(strip: Box, size: int, device: torch.device) -> list[Box]:
     """A strip in pieces as wide as a tile; lower ones where a CPU has more cores than there would be pieces."""
     columns = range(strip.col0, strip.col1, size)
-    height = strip.shape[0]
+    first = strip.row0 // BLOCK * BLOCK
+    height = strip.row1 - first
     if device.type == "cpu" and len(columns) < worker_count():
-        height = max(MIN_PIECE, -(-height * len(columns) // worker_count()) // BLOCK * BLOCK + BLOCK)
+        share = -(-height * len(columns) // worker_count())
+        height = max(MIN_PIECE, -(-share // BLOCK) * BLOCK)
     return [strip.intersection(Box(top, left, top + height, left + size))
-            for top in range(strip.row0 // BLOCK * BLOCK, strip.row1, height) for left in columns]
+            for top in range(first, strip.row1, height) for left in columns]
 
 
 def _needs_synthesis(tile: LoadedTile) -> bool:

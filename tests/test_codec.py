@@ -280,3 +280,20 @@ def test_the_cache_keeps_what_was_used_last(scene: Path) -> None:
     cache.put((1, 1, 0), tiles[1, 0])
     assert cache.get((1, 0, 1)) is None
     assert cache.get((1, 0, 0)) is tiles[0, 0]
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 200), st.integers(1, 200), st.integers(1, 9))
+def test_pieces_cover_a_strip_once(row: int, col: int, height: int, width: int, threads: int) -> None:
+    """Pieces that different cores decode: together the strip, and no two in the same blocks."""
+    from sarz_format import decoder
+    from sarz_format.grid import BLOCK, Box
+
+    strip = Box(row, col, row + height, col + width)
+    seen = np.zeros((row + height, col + width), int)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "worker_count", lambda: threads)
+        pieces = decoder._pieces(strip, 64, torch.device("cpu"))
+    for piece in pieces:
+        seen[piece.slices()] += 1
+    assert (seen[row:, col:] == 1).all() and seen.sum() == height * width
+    assert len({piece.blocks(BLOCK) for piece in pieces}) == len(pieces)

@@ -180,7 +180,7 @@ def test_a_cut_stream_never_passes() -> None:
         drain(Decoder(stream + b"\0\0", escapes, inverse), numbers)
     with pytest.raises(SarzFormatError, match="escape bits end early"):
         drain(Decoder(stream, escapes[:-1], inverse), numbers)
-    with pytest.raises(SarzFormatError, match="does not end"):
+    with pytest.raises(SarzFormatError, match="do not end"):
         drain(Decoder(stream, escapes + b"\0", inverse), numbers)
     with pytest.raises(SarzFormatError, match="does not end"):
         drain(Decoder(stream, escapes, inverse), numbers[:-40])

@@ -1,4 +1,4 @@
-"""Compile numeric loops with numba, cached on disk where a folder is writable."""
+"""Compile numeric loops with numba, cached on disk where that can be written."""
 
 from __future__ import annotations
 
@@ -7,14 +7,32 @@ from collections.abc import Callable
 
 import numba
 
+UNCACHED = ("compiled code cannot be kept ({reason}): loops are compiled anew in every process (about 10 s); "
+            "set NUMBA_CACHE_DIR to a folder with space that can be written")
+
 
 def compiled(function: Callable) -> Callable:
-    """``numba.njit`` without the GIL; cached on disk, or not (said once) where neither package nor home is writable."""
+    """``numba.njit`` without the GIL; cached on disk, or not (said in a warning) where no folder can be written."""
     try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        warnings.warn(
-            "no writable folder for compiled code: loops are compiled anew in every process (about 10 s); "
-            "set NUMBA_CACHE_DIR to a writable folder",
-            RuntimeWarning, stacklevel=2)
+        loop = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError as exc:
+        warnings.warn(UNCACHED.format(reason=exc), RuntimeWarning, stacklevel=2)
         return numba.njit(nogil=True)(function)
+    _tolerate_full_disk(loop)
+    return loop
+
+
+def _tolerate_full_disk(loop: Callable) -> None:
+    """Let a compiled loop run although its code could not be written to the cache."""
+    cache = getattr(loop, "_cache", None)
+    if cache is None:  # NUMBA_DISABLE_JIT
+        return
+    save = cache.save_overload
+
+    def save_or_warn(*args: object) -> None:
+        try:
+            save(*args)
+        except OSError as exc:
+            warnings.warn(UNCACHED.format(reason=exc), RuntimeWarning, stacklevel=2)
+
+    cache.save_overload = save_or_warn

@@ -88,6 +88,7 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
                 write_cog(write, temporary, metadata, options)
             else:
                 write(temporary, options)
+            _check_complete(temporary, sparse="sparse_ok" in options)
         return DecompressReport(
             input=str(src), output=str(dst), width=metadata.width, height=metadata.height, count=metadata.count,
             dtype=metadata.dtype, input_bytes=container.source.size, output_bytes=Path(dst).stat().st_size,
@@ -109,6 +110,21 @@ def _gdal_errors(name: str) -> Iterator[None]:
     except (RasterioError, CPLE_BaseError, ValueError) as exc:
         reason = " ".join(str(exc.__cause__ or exc).split())
         raise SarzIOError(f"{name}: cannot be written: {reason}") from exc
+
+
+def _check_complete(path: Path, sparse: bool) -> None:
+    """Raise SarzIOError unless every block of a GeoTIFF lies inside the file; blocks may be missing in a sparse one.
+
+    What GDAL cannot write when it flushes at closing time, because the disk is full, rasterio does not report.
+    """
+    size = path.stat().st_size
+    with rasterio.open(path) as src:
+        for band in src.indexes:
+            for (row, col), _ in src.block_windows(band):
+                offset, length = (src.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band)
+                                  for what in ("OFFSET", "SIZE"))
+                if (offset is None and not sparse) or (offset and int(offset) + int(length) > size):
+                    raise SarzIOError("the file is incomplete; is the disk full?")
 
 
 def _bands(indexes: Sequence[int] | int | None, container: Container) -> list[int]:
@@ -145,6 +161,8 @@ def _bounds_part(container: Container, bounds: Sequence[float]) -> Box:
     metadata, raster = container.header.metadata, container.header.grid.raster
     if metadata.transform is None:
         raise SarzWindowError(f"{container.source.name} has no affine transform, so bounds mean nothing; give a window")
+    if not all(math.isfinite(n) for n in bounds):
+        raise SarzWindowError(f"bounds {tuple(bounds)}: expected four finite numbers, left bottom right top")
     try:
         part = from_bounds(*bounds, transform=metadata.affine)
     except (RasterioError, ValueError) as exc:

@@ -19,7 +19,10 @@ from safetensors.numpy import save
 
 from sarz_format import weights
 from sarz_format.codec import device
-from sarz_format.codec.arithmetic import Float32Arithmetic, Int8Arithmetic, conforms
+from sarz_format.codec.arithmetic import Float32Arithmetic
+from sarz_format.codec.conformance import conforms
+from sarz_format.codec.direct import DirectArithmetic
+from sarz_format.codec.int8 import Int8Arithmetic
 from sarz_format.codec.model import (
     DELTA_BITS,
     HYPER_CHANNELS,

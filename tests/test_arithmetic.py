@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from made_model import made_arrays
 from torch import Tensor
 
-from sarz_format.codec import arithmetic as module
-from sarz_format.codec.arithmetic import Arithmetic, Float32Arithmetic, Int8Arithmetic, choose_arithmetic, conforms
+from sarz_format.codec import conformance as module
+from sarz_format.codec.arithmetic import Arithmetic, Float32Arithmetic
+from sarz_format.codec.conformance import choose_arithmetic, conforms
+from sarz_format.codec.direct import DirectArithmetic
+from sarz_format.codec.int8 import Int8Arithmetic
 from sarz_format.codec.model import ACTIVATION_LIMIT, FLOAT32_EXACT, Layer, build_model
 from sarz_format.errors import SarzFormatError
 

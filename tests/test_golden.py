@@ -23,7 +23,10 @@ from safetensors.numpy import load_file
 from scenes import kinds_scene
 
 import sarz_format as sarz
-from sarz_format.codec.arithmetic import Float32Arithmetic, Int8Arithmetic, conforms
+from sarz_format.codec.arithmetic import Float32Arithmetic
+from sarz_format.codec.conformance import conforms
+from sarz_format.codec.direct import DirectArithmetic
+from sarz_format.codec.int8 import Int8Arithmetic
 from sarz_format.codec.cpu_network import CpuNetwork
 from sarz_format.codec.entropy import Decoder, decoding_tables
 from sarz_format.codec.model import Tables

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_model import made_arrays, noise
 
-from sarz_format.codec.arithmetic import Int8Arithmetic, conforms
+from sarz_format.codec.conformance import conforms
 from sarz_format.codec.cpu_network import CpuNetwork
+from sarz_format.codec.direct import DirectArithmetic
+from sarz_format.codec.int8 import Int8Arithmetic
 from sarz_format.codec.lapping import lap_analysis
 from sarz_format.codec.model import FLOAT32_EXACT, WIDE_LIMIT, IntegerModel, build_model
 from sarz_format.codec.mosaic import BatchRunner, extended_latents, frame_of, synthesise

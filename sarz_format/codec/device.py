@@ -9,7 +9,8 @@ import torch
 
 from ..errors import DeviceError, SarzOptionError
 from ..weights import ModelInfo, load_model
-from .arithmetic import choose_arithmetic
+from .arithmetic import Float32Arithmetic
+from .conformance import choose_arithmetic
 from .cpu_network import CpuNetwork
 from .entropy import decoding_tables
 from .mosaic import automatic_batch
@@ -71,5 +72,6 @@ def load_engine(info: ModelInfo, device: torch.device) -> Engine:
         arithmetic = choose_arithmetic(device)
     except RuntimeError as exc:
         raise DeviceError(str(exc)) from exc
-    network = CpuNetwork(model, arithmetic) if arithmetic.name == "int8" else Network(model, device, arithmetic)
+    reference = isinstance(arithmetic, Float32Arithmetic)
+    network = Network(model, device, arithmetic) if reference else CpuNetwork(model, arithmetic)
     return Engine(network, LatentCoder(model, decoding_tables(model.tables)))

@@ -1,7 +1,10 @@
 """The element-wise integer steps around the convolutions, one pass each, for CPUs.
 
-They compute exactly what `network.Network` computes with torch operations: wide inputs are split into unsigned bytes so
-that the 8-bit convolutions can take them, and sums of bytes are put together again.
+They compute exactly what `network.Network` computes with torch operations. For 8-bit convolutions wide inputs are split
+into unsigned bytes, and sums of bytes are put together again.
+
+Bounds are written as conditions, not with min and max: how those treat NaN, which never occurs here, keeps a loop from
+being vectorised. A bound before rounding and one after it are the same, as bounds are whole numbers.
 """
 
 from __future__ import annotations
@@ -20,19 +23,25 @@ MATRIX_LIMB_BITS = 7
 
 
 @compiled
-def split_latents(y, shift, wide, exact):
-    """Latents int16 ``(positions, channels)`` to limbs: `wide` (2, positions, channels), low first, of the rounded value
-    in 1/8 dB plus `WIDE_OFFSET`; `exact` likewise, of the value plus 32768."""
+def split_wide(values, shift, limbs):
+    """Values int16 ``(positions, channels)``, rounded to 1/8 dB and bounded, plus `WIDE_OFFSET`, as two limbs uint8
+    ``(2, positions, channels)``, low first."""
     half = 1 << (shift - 1)
-    for p in range(y.shape[0]):
-        for c in range(y.shape[1]):
-            v = np.int32(y[p, c])
-            a = min(max((v + half) >> shift, -WIDE_LIMIT), WIDE_LIMIT) + WIDE_OFFSET
-            wide[0, p, c] = a & ((1 << LIMB_BITS) - 1)
-            wide[1, p, c] = a >> LIMB_BITS
-            u = v + 32768
-            exact[0, p, c] = u & 255
-            exact[1, p, c] = u >> 8
+    for p in range(values.shape[0]):
+        for c in range(values.shape[1]):
+            a = min(max((np.int32(values[p, c]) + half) >> shift, -WIDE_LIMIT), WIDE_LIMIT) + WIDE_OFFSET
+            limbs[0, p, c] = a & ((1 << LIMB_BITS) - 1)
+            limbs[1, p, c] = a >> LIMB_BITS
+
+
+@compiled
+def split_exact(values, limbs):
+    """As `split_wide`, of the values themselves plus 32768: bytes."""
+    for p in range(values.shape[0]):
+        for c in range(values.shape[1]):
+            u = np.int32(values[p, c]) + 32768
+            limbs[0, p, c] = u & 255
+            limbs[1, p, c] = u >> 8
 
 
 @compiled
@@ -66,7 +75,51 @@ def requantise_wide(low, high, constant, scale, out):
     for p in range(low.shape[0]):
         for c in range(low.shape[1]):
             v = (np.float64(high[p, c]) * (1 << LIMB_BITS) + np.float64(low[p, c]) + constant[c]) * scale[c]
-            out[p, c] = np.uint8(min(max(np.rint(v), 0.0), 255.0))
+            v = v if v > 0.0 else 0.0
+            out[p, c] = np.uint8(np.int32(np.rint(v if v < 255.0 else 255.0)))
+
+
+@compiled
+def widen(values, shift, wide):
+    """Values int16 ``(positions, channels)`` rounded to 1/8 dB and bounded, as float32."""
+    half = 1 << (shift - 1)
+    for p in range(values.shape[0]):
+        for c in range(values.shape[1]):
+            v = (np.int32(values[p, c]) + half) >> shift
+            wide[p, c] = np.float32(min(max(v, -WIDE_LIMIT), WIDE_LIMIT))
+
+
+@compiled
+def round_bytes(x):
+    """``clamp(rne(x), 0, 255)`` of flat float32, in place."""
+    low, high = np.float32(0), np.float32(255)
+    for i in range(x.size):
+        v = x[i] if x[i] > low else low
+        x[i] = np.rint(v if v < high else high)
+
+
+@compiled
+def add_and_round_bytes(x, trunk):
+    """``clamp(rne(x + trunk), 0, 255)`` in place, float32 ``(batch, rows, cols, channels)``; the middle of a larger trunk."""
+    low, high = np.float32(0), np.float32(255)
+    top, left = (trunk.shape[1] - x.shape[1]) // 2, (trunk.shape[2] - x.shape[2]) // 2
+    for b in range(x.shape[0]):
+        for r in range(x.shape[1]):
+            for c in range(x.shape[2]):
+                for k in range(x.shape[3]):
+                    v = x[b, r, c, k] + trunk[b, top + r, left + c, k]
+                    v = v if v > low else low
+                    x[b, r, c, k] = np.rint(v if v < high else high)
+
+
+@compiled
+def add_head(linear, head, head_scale, out):
+    """``clamp16(rne(linear + head head_scale))``: linear path float64 plus the sums of the last layer float32."""
+    for p in range(head.shape[0]):
+        for c in range(head.shape[1]):
+            v = linear[p, c] + np.float64(head[p, c]) * head_scale[c]
+            v = v if v > -32768.0 else -32768.0
+            out[p, c] = np.int16(np.int32(np.rint(v if v < 32767.0 else 32767.0)))
 
 
 @compiled
@@ -82,4 +135,5 @@ def combine(low, high, head, constant, matrix_scale, head_scale, out):
             lows = np.float64(low[p, n + c]) * (1 << MATRIX_LIMB_BITS) + np.float64(low[p, c])
             highs = np.float64(high[p, n + c]) * (1 << MATRIX_LIMB_BITS) + np.float64(high[p, c])
             total = (highs * 256.0 + lows + constant[c]) * matrix_scale + np.float64(head[p, c]) * head_scale[c]
-            out[p, c] = np.int16(min(max(np.rint(total), -32768.0), 32767.0))
+            total = total if total > -32768.0 else -32768.0
+            out[p, c] = np.int16(np.int32(np.rint(total if total < 32767.0 else 32767.0)))

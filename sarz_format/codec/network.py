@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .arithmetic import Arithmetic, Float32Arithmetic, accumulate, choose_arithmetic, requantise
+from .arithmetic import Arithmetic, Float32Arithmetic, accumulate, requantise
+from .conformance import choose_arithmetic
 from .model import LATENT_BITS, MATRIX_BITS, PIXEL_BITS, WIDE_LIMIT, Z_LIMIT, IntegerModel, Layer
 
 WIDE_BITS = 3
@@ -90,13 +91,17 @@ class Network:
         """
         layers, arithmetic = self.model.layers, self.arithmetic
         with torch.inference_mode():
-            h = self._to_device(z).permute(0, 3, 1, 2).to(torch.float32)
-            h = F.pad(h, (1, 1, 1, 1), mode="replicate")
-            h = requantise(accumulate(h, layers["h_s.first"], self.device), layers["h_s.first"])
-            h = F.pixel_shuffle(arithmetic.hidden(h, layers["h_s.up1"]), 2)
+            h = F.pixel_shuffle(arithmetic.hidden(self._hyper_first(z), layers["h_s.up1"]), 2)
             h = _replicate(h)
             h = F.pixel_shuffle(arithmetic.hidden(h, layers["h_s.up2"]), 2)
             return arithmetic.raw(h, layers["h_s.head"]).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+    def _hyper_first(self, z: np.ndarray) -> Tensor:
+        """The first layer of the hyper-synthesis."""
+        layer = self.model.layers["h_s.first"]
+        h = self._to_device(z).permute(0, 3, 1, 2).to(torch.float32)
+        h = F.pad(h, (1, 1, 1, 1), mode="replicate")
+        return requantise(accumulate(h, layer, self.device), layer)
 
     def _transform(self, part: str, values: Tensor, matrix: str, bits_in: int, bits_out: int, frame: Frame) -> Tensor:
         """Linear path plus network: ``(batch, rows, cols, channels)`` integers in float32, to float64 integers."""
@@ -117,7 +122,7 @@ class Network:
         for i in range(self.model.blocks):
             inner = self.arithmetic.hidden(h, layers[f"{part}.block{i}.a"])
             frame = frame.shrunk()
-            h = self.arithmetic.hidden(inner, layers[f"{part}.block{i}.b"], trunk=h[:, :, 1:-1, 1:-1])
+            h = self.arithmetic.hidden(inner, layers[f"{part}.block{i}.b"], trunk=h)
             h = frame.clear(h)
         return self.arithmetic.raw(h, layers[f"{part}.head"])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ from safetensors.numpy import save
 
 from sarz_format import weights
 from sarz_format.codec import device
-from sarz_format.codec.arithmetic import Float32Arithmetic
+from sarz_format.codec.arithmetic import Arithmetic, Float32Arithmetic
 from sarz_format.codec.conformance import conforms
+from sarz_format.codec.cpu_network import CpuNetwork
 from sarz_format.codec.direct import DirectArithmetic
 from sarz_format.codec.int8 import Int8Arithmetic
 from sarz_format.codec.model import (
@@ -31,7 +32,9 @@ from sarz_format.codec.model import (
     MATRIX_BITS,
     QUALITIES,
     SCALES,
+    IntegerModel,
 )
+from sarz_format.codec.network import Network, reference_network
 from sarz_format.quality import nominal_step_db
 
 PAIR, SINGLE = "made-pair", "made-single"
@@ -155,12 +158,35 @@ def made_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+CPU = torch.device("cpu")
+
+ARITHMETICS: dict[str, Callable[[], Arithmetic]] = {
+    "float32": lambda: Float32Arithmetic(CPU), "float32-direct": DirectArithmetic, "int8": Int8Arithmetic}
+"""Every way to compute on a CPU, by name; the first is the reference."""
+
+PATHS = list(ARITHMETICS)
+
+EXACT_PATHS = [name for name, make in ARITHMETICS.items() if conforms(make(), CPU)]
+"""Those that are exact on this machine."""
+
+
+def arithmetic_of(path: str) -> Arithmetic:
+    """An arithmetic by name; skips the test where it is not exact."""
+    if path not in EXACT_PATHS:
+        pytest.skip(f"{path}: this machine or build of torch has no such exact convolutions")
+    return ARITHMETICS[path]()
+
+
+def network_of(model: IntegerModel, path: str) -> Network:
+    """A model's networks in an arithmetic, as an engine would have them."""
+    arithmetic = arithmetic_of(path)
+    return reference_network(model) if path == "float32" else CpuNetwork(model, arithmetic)
+
+
 @contextlib.contextmanager
 def forced_arithmetic(name: str) -> Iterator[None]:
-    """Engines loaded within compute in "int8" or "float32"; skips the test where the former is not exact."""
-    chosen = {"int8": Int8Arithmetic(), "float32": Float32Arithmetic(torch.device("cpu"))}[name]
-    if not conforms(chosen, torch.device("cpu")):
-        pytest.skip("this machine or build of torch has no exact 8-bit convolutions")
+    """Engines loaded within compute in that arithmetic; skips the test where it is not exact."""
+    chosen = arithmetic_of(name)
     device.load_engine.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device, "choose_arithmetic", lambda _: chosen)

@@ -10,26 +10,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_model import made_arrays
+from made_model import CPU, EXACT_PATHS, PATHS, arithmetic_of, made_arrays
 from torch import Tensor
 
 from sarz_format.codec import conformance as module
 from sarz_format.codec.arithmetic import Arithmetic, Float32Arithmetic
 from sarz_format.codec.conformance import choose_arithmetic, conforms
 from sarz_format.codec.direct import DirectArithmetic
-from sarz_format.codec.int8 import Int8Arithmetic
-from sarz_format.codec.model import ACTIVATION_LIMIT, FLOAT32_EXACT, Layer, build_model
+from sarz_format.codec.model import ACTIVATION_LIMIT, FLOAT32_EXACT, WIDE_LIMIT, Layer, build_model
 from sarz_format.errors import SarzFormatError
 
-CPU = torch.device("cpu")
-NO_INT8 = not conforms(Int8Arithmetic(), CPU)
-
-
-@pytest.fixture(params=["float32", "int8"])
+@pytest.fixture(params=PATHS)
 def arithmetic(request: pytest.FixtureRequest) -> Arithmetic:
-    if request.param == "int8" and NO_INT8:
-        pytest.skip("this machine or build of torch has no exact 8-bit convolutions")
-    return Float32Arithmetic(CPU) if request.param == "float32" else Int8Arithmetic()
+    return arithmetic_of(request.param)
 
 
 @st.composite
@@ -72,16 +65,19 @@ def test_layers_equal_integers(layer: Layer, seed: int, batch: int, height: int,
     plain = np.stack([plain_network.hidden(one, layer, stride=stride) for one in a])
     trunk = activations(seed + 1, plain.shape)
     added = np.stack([plain_network.hidden(one, layer, t, stride) for one, t in zip(a, trunk)])
-    for arithmetic in [Float32Arithmetic(CPU)] + [Int8Arithmetic()] * (not NO_INT8):
+    larger = np.pad(trunk, ((0, 0), (1, 1), (2, 2), (0, 0)), constant_values=9)
+    for arithmetic in map(arithmetic_of, EXACT_PATHS):
         with torch.inference_mode():
             raw = arithmetic.raw(to_torch(a), layer, stride)
             hidden = arithmetic.hidden(to_torch(a), layer, stride=stride)
             summed = arithmetic.hidden(to_torch(a), layer, to_torch(trunk), stride)
+            middle = arithmetic.hidden(to_torch(a), layer, to_torch(larger), stride)
         assert raw.dtype == torch.float32
-        assert hidden.dtype == summed.dtype == torch.uint8
+        assert hidden.dtype == summed.dtype == arithmetic.activation
         assert np.array_equal(to_numpy(raw), sums), arithmetic.name
         assert np.array_equal(to_numpy(hidden), plain), arithmetic.name
         assert np.array_equal(to_numpy(summed), added), arithmetic.name
+        assert np.array_equal(to_numpy(middle), added), arithmetic.name
 
 
 def test_inputs_are_not_changed(arithmetic: Arithmetic) -> None:
@@ -161,29 +157,82 @@ class Broken(Float32Arithmetic):
         raise NotImplementedError("onednn::qconv2d_pointwise is not available")
 
 
+class Transformed(DirectArithmetic):
+    """Convolves 3 x 3 by Winograd's transforms, two by two results at once, all of it in float32."""
+
+    takes_wide = False
+    INPUT = torch.tensor([[1.0, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+    WEIGHT = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+    OUTPUT = torch.tensor([[1.0, 1, 1, 0], [0, 1, -1, -1]])
+
+    def _convolved(self, h: Tensor, layer: Layer, stride: int, scaled: bool) -> Tensor:
+        exact = super()._convolved(h, layer, stride, scaled)
+        if layer.weight.shape[2] == 1 or stride > 1:
+            return exact
+        rows, cols = exact.shape[2:]
+        p = self._prepare(layer, scaled)
+        h = torch.nn.functional.pad(h.to(torch.float32), (0, cols % 2, 0, rows % 2))
+        tiles = self.INPUT @ h.unfold(2, 4, 2).unfold(3, 4, 2) @ self.INPUT.T  # (batch, in, rows, cols, 4, 4)
+        total = torch.einsum("birckl,oikl->borckl", tiles, self.WEIGHT @ p.weight @ self.WEIGHT.T)
+        result = (self.OUTPUT @ total @ self.OUTPUT.T).permute(0, 1, 2, 4, 3, 5).flatten(4, 5).flatten(2, 3)
+        return result[:, :, :rows, :cols] + p.bias[:, None, None]
+
+
+def test_the_transform_is_right_but_for_its_rounding() -> None:
+    """Small sums, which leave room for its fractions."""
+    weight = np.random.default_rng(0).integers(-3, 4, (4, 8, 3, 3)).astype(np.int8)
+    layer = Layer(weight, np.arange(4, dtype=np.int32), np.zeros(4, np.int8))
+    a = activations(0, (1, 9, 10, 8))
+    assert np.array_equal(to_numpy(Transformed().raw(to_torch(a), layer))[0], plain_network.sums(a[0], layer))
+    assert not conforms(Transformed(), CPU)
+
+
+def test_products_of_bfloat16_do_not_conform() -> None:
+    """Bytes fit into its eight bits, the inputs of first layers do not."""
+    class Narrow(DirectArithmetic):
+        def _convolved(self, h: Tensor, layer: Layer, stride: int, scaled: bool) -> Tensor:
+            return super()._convolved(h.to(torch.bfloat16), layer, stride, scaled)
+
+    assert not conforms(Narrow(), CPU)
+
+
+def test_known_vectors_keep_within_the_bounds_of_models() -> None:
+    for vector in module.vectors(True, True):
+        limit = WIDE_LIMIT if vector.h.dtype == np.float32 else ACTIVATION_LIMIT
+        vector.layer.check("known", vector.layer.weight.shape, limit, True)
+
+
 @pytest.mark.parametrize("wrong", [Saturating, HalfUp, Tf32, RoundsTwice, Broken])
 def test_wrong_arithmetic_does_not_conform(wrong: type[Float32Arithmetic]) -> None:
     assert not conforms(wrong(CPU), CPU)
 
 
-@pytest.mark.skipif(NO_INT8, reason="no exact 8-bit convolutions here")
+@pytest.mark.skipif("int8" not in EXACT_PATHS, reason="no exact 8-bit convolutions here")
 def test_the_fastest_is_chosen() -> None:
     assert choose_arithmetic(CPU).name == "int8"
 
 
-def test_without_the_8_bit_operators_float32_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_8_bit_operators_direct_convolutions_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
-    assert choose_arithmetic(CPU).name == "float32"
+    assert choose_arithmetic(CPU).name == "float32-direct"
+
+
+def test_without_any_convolutions_products_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+    assert type(choose_arithmetic(CPU)) is Float32Arithmetic
 
 
 def test_where_8_bits_are_wrong_float32_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Int8Arithmetic", lambda: Saturating(CPU))
-    chosen = choose_arithmetic(CPU)
-    assert type(chosen) is Float32Arithmetic
+    assert choose_arithmetic(CPU).name == "float32-direct"
+    monkeypatch.setattr(module, "DirectArithmetic", Transformed)
+    assert type(choose_arithmetic(CPU)) is Float32Arithmetic
 
 
 def test_where_everything_is_wrong_nothing_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Int8Arithmetic", lambda: Saturating(CPU))
+    monkeypatch.setattr(module, "DirectArithmetic", Transformed)
     monkeypatch.setattr(module, "Float32Arithmetic", Tf32)
     with pytest.raises(RuntimeError, match="not exact"):
         choose_arithmetic(CPU)

@@ -15,7 +15,7 @@ import torch
 from conftest import speckled_db, write_geotiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_model import forced_arithmetic, made_models, torch_threads  # noqa: F401 (a fixture)
+from made_model import PATHS, forced_arithmetic, made_models, torch_threads  # noqa: F401 (a fixture)
 from rasterio.windows import Window
 from scenes import EMPTY_TILE, FALLBACK_TILE, SHAPE, TILE, kinds_scene, write_kinds_scene
 
@@ -147,13 +147,13 @@ OPTIONS = st.fixed_dictionaries({
     "overlap": st.sampled_from([None, 32, 64, 4096])})
 
 
-@pytest.fixture(scope="module", params=["float32", "int8"])
+@pytest.fixture(scope="module", params=PATHS)
 def arithmetic(request: pytest.FixtureRequest) -> Iterator[str]:
     with forced_arithmetic(request.param):
         yield request.param
 
 
-def test_both_arithmetics_read_the_same(scene: Path, whole: np.ndarray, arithmetic: str) -> None:
+def test_all_arithmetics_read_the_same(scene: Path, whole: np.ndarray, arithmetic: str) -> None:
     with sarz.open(scene, cache_bytes=0) as src:
         assert same(src.read(), whole)
         assert src._window_decoder().arithmetic == arithmetic

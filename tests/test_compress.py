@@ -14,7 +14,7 @@ import pytest
 import rasterio
 from affine import Affine
 from conftest import RasterWriter, speckled_db, write_geotiff
-from made_model import PAIR, SINGLE, forced_arithmetic, made_models, torch_threads  # noqa: F401 (a fixture)
+from made_model import EXACT_PATHS, PAIR, SINGLE, forced_arithmetic, made_models, torch_threads  # noqa: F401 (a fixture)
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 from rasterio.windows import Window
@@ -145,10 +145,9 @@ def test_the_bytes_depend_on_neither_batch_nor_arithmetic(tmp_path: Path) -> Non
 
     check("again")
     check("batch", batch_size=5)
-    with forced_arithmetic("float32"):
-        assert check("float32").arithmetic == "float32"
-    with forced_arithmetic("int8"):
-        assert check("int8").arithmetic == "int8"
+    for path in EXACT_PATHS:
+        with forced_arithmetic(path):
+            assert check(path).arithmetic == path
 
 
 def test_the_bytes_do_not_depend_on_threads(tmp_path: Path, write_raster: RasterWriter) -> None:

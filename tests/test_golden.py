@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from golden.make import (
     CROPS,
     compress_crop,
@@ -17,23 +16,16 @@ from golden.make import (
     rans_case,
     small_model,
 )
-from made_model import forced_arithmetic
+from made_model import PATHS, forced_arithmetic, network_of
 from plain_rans import plain_decode, plain_encode
 from safetensors.numpy import load_file
 from scenes import kinds_scene
 
 import sarz_format as sarz
-from sarz_format.codec.arithmetic import Float32Arithmetic
-from sarz_format.codec.conformance import conforms
-from sarz_format.codec.direct import DirectArithmetic
-from sarz_format.codec.int8 import Int8Arithmetic
-from sarz_format.codec.cpu_network import CpuNetwork
 from sarz_format.codec.entropy import Decoder, decoding_tables
 from sarz_format.codec.model import Tables
-from sarz_format.codec.network import reference_network
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
-CPU = torch.device("cpu")
 
 
 def load(name: str) -> dict:
@@ -69,15 +61,11 @@ def test_the_entropy_coder_reads_these_bytes(rans: dict) -> None:
     assert plain_decode(*parts, rans["tables"], tables.cdf, tables.reach) == rans["symbols"]
 
 
-@pytest.mark.parametrize("path", ["float32", "int8"])
+@pytest.mark.parametrize("path", PATHS)
 def test_the_networks_compute_these_integers(path: str) -> None:
-    arithmetic = Float32Arithmetic(CPU) if path == "float32" else Int8Arithmetic()
-    if not conforms(arithmetic, CPU):
-        pytest.skip("this machine or build of torch has no exact 8-bit convolutions")
-    model = small_model()
-    network = reference_network(model) if path == "float32" else CpuNetwork(model, arithmetic)
+    network = network_of(small_model(), path)
     expected = load_file(GOLDEN / "network.safetensors")
-    outputs = network_outputs(network, arithmetic)
+    outputs = network_outputs(network, network.arithmetic)
     assert outputs.keys() == expected.keys()
     for name, value in outputs.items():
         assert value.dtype == expected[name].dtype
@@ -85,7 +73,7 @@ def test_the_networks_compute_these_integers(path: str) -> None:
         assert np.unique(value).size > 10, name  # not all saturated
 
 
-@pytest.mark.parametrize("path", ["float32", "int8"])
+@pytest.mark.parametrize("path", PATHS)
 def test_every_kind_of_tile_decodes_to_this(path: str) -> None:
     with made_models_installed(), forced_arithmetic(path):
         assert digests(GOLDEN / "kinds.sarz") == load("kinds.json")
@@ -98,14 +86,14 @@ def test_every_kind_of_tile_decodes_to_this(path: str) -> None:
 
 
 @pytest.mark.parametrize("name", CROPS)
-@pytest.mark.parametrize("path", ["float32", "int8"])
+@pytest.mark.parametrize("path", PATHS)
 def test_crops_decode_to_this_with_the_installed_models(name: str, path: str) -> None:
     with forced_arithmetic(path):
         assert digests(GOLDEN / f"{name}.sarz") == load("crops.json")[name]
 
 
 @pytest.mark.parametrize("name", CROPS)
-@pytest.mark.parametrize("path", ["float32", "int8"])
+@pytest.mark.parametrize("path", PATHS)
 def test_crops_are_compressed_to_these_bytes(name: str, path: str, tmp_path: Path) -> None:
     with forced_arithmetic(path):
         assert compress_crop(name, tmp_path).read_bytes() == (GOLDEN / f"{name}.sarz").read_bytes()

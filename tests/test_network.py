@@ -8,31 +8,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_model import made_arrays, noise
+from made_model import EXACT_PATHS, PATHS, made_arrays, network_of, noise
 
-from sarz_format.codec.conformance import conforms
-from sarz_format.codec.cpu_network import CpuNetwork
-from sarz_format.codec.direct import DirectArithmetic
-from sarz_format.codec.int8 import Int8Arithmetic
 from sarz_format.codec.lapping import lap_analysis
 from sarz_format.codec.model import FLOAT32_EXACT, WIDE_LIMIT, IntegerModel, build_model
 from sarz_format.codec.mosaic import BatchRunner, extended_latents, frame_of, synthesise
-from sarz_format.codec.network import Frame, Network, reference_network
+from sarz_format.codec.network import Frame, Network
 from sarz_format.grid import Box, TileGrid
-
-CPU = torch.device("cpu")
-NO_INT8 = not conforms(Int8Arithmetic(), CPU)
+from sarz_format.weights import ModelInfo, installed_models, load_model
 
 MODELS = {bands: build_model(made_arrays(bands, 16, blocks)) for bands, blocks in ((1, 2), (2, 3))}
 
 
-def network_of(model: IntegerModel, name: str) -> Network:
-    if name == "int8" and NO_INT8:
-        pytest.skip("this machine or build of torch has no exact 8-bit convolutions")
-    return CpuNetwork(model, Int8Arithmetic()) if name == "int8" else reference_network(model)
-
-
-@pytest.fixture(params=["float32", "int8"])
+@pytest.fixture(params=PATHS)
 def path(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -129,11 +117,29 @@ def test_the_largest_sums_are_exact(path: str) -> None:
     assert np.array_equal(whole_synthesis(network, y), plain_network.synthesis(network.model, y))
 
 
+@pytest.mark.parametrize("info", installed_models(), ids=lambda info: info.id)
+def test_the_installed_models_give_the_same_on_every_path(info: ModelInfo) -> None:
+    """Real weights, latents and pixels with heavy tails, a frame, and shapes as large as a tile's."""
+    model = load_model(info)
+    rng = np.random.default_rng(0)
+    y = (200 * rng.standard_t(2, (1, 71, 66, model.channels))).clip(-32768, 32767).astype(np.int16)
+    x = (700 * rng.standard_t(2, (1, model.bands, 8 * 69, 8 * 33))).clip(-32768, 32767).astype(np.int16)
+    z = rng.integers(-127, 128, (1, 16, 15, 32)).astype(np.int8)
+    results = []
+    for name in EXACT_PATHS:
+        network, frame = network_of(model, name), Frame(3, 0, 2, 1)
+        results.append((network.synthesis(y, frame), network.analysis(x, frame), network.hyper_analysis(y[:, :68, :64]),
+                        network.hyper_synthesis(z)))
+    for name, result in zip(EXACT_PATHS, results):
+        for got, expected in zip(result, results[0]):
+            assert got.dtype == expected.dtype and np.array_equal(got, expected), name
+
+
 @settings(deadline=None, max_examples=15)
 @given(st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 2]), st.data())
 def test_a_part_with_its_context_equals_the_whole(rows: int, cols: int, bands: int, data: st.DataObject) -> None:
     model = MODELS[bands]
-    network = network_of(model, data.draw(st.sampled_from(["float32"] + ["int8"] * (not NO_INT8))))
+    network = network_of(model, data.draw(st.sampled_from(EXACT_PATHS)))
     grid = TileGrid(8 * rows, 8 * cols, 64)
     y = made_latents(rows, cols, model.channels, seed=rows * cols)
     row, col = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, cols - 1))

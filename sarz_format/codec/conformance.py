@@ -71,7 +71,7 @@ def _mixed() -> Vector:
     weight = rng.integers(-127, 128, (32, 64, 3, 3)).astype(np.int8)
     weight[:8] = np.abs(weight[:8])
     weight[:2, ::2] = 127
-    bias, shift = rng.integers(-(1 << 20), 1 << 20, 32).astype(np.int32), np.arange(32).astype(np.int8) % 16
+    bias, shift = rng.integers(-(1 << 20), 1 << 20, 32).astype(np.int32), np.arange(32).astype(np.int8) % 12
     weight[24:], bias[24:], shift[24:] = 0, 0, 1
     weight[24:, 0, 1, 1] = 1  # Half of an activation: ties.
     return Vector(Layer(weight, bias, shift), h, rng.integers(0, 256, (2, 7, 9, 32), dtype=np.uint8))

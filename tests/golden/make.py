@@ -72,9 +72,9 @@ def network_outputs(network: Network, arithmetic: Arithmetic) -> dict[str, np.nd
     trunk = torch.from_numpy(noise(2, (1, 6, 7, 8), 0, 255).astype(np.uint8)).permute(0, 3, 1, 2)
     with torch.inference_mode():
         outputs = {
-            "hidden": arithmetic.hidden(h, layer).permute(0, 2, 3, 1).numpy(),
-            "hidden_stride_2": arithmetic.hidden(h, layer, stride=2).permute(0, 2, 3, 1).numpy(),
-            "hidden_trunk": arithmetic.hidden(h, trunked, trunk).permute(0, 2, 3, 1).numpy(),
+            "hidden": arithmetic.hidden(h, layer).permute(0, 2, 3, 1).numpy().astype(np.uint8),
+            "hidden_stride_2": arithmetic.hidden(h, layer, stride=2).permute(0, 2, 3, 1).numpy().astype(np.uint8),
+            "hidden_trunk": arithmetic.hidden(h, trunked, trunk).permute(0, 2, 3, 1).numpy().astype(np.uint8),
             "raw": arithmetic.raw(h, layer).permute(0, 2, 3, 1).numpy().astype(np.int32),
         }
     pixels = noise(3, (1, 1, 40, 48), -6000, 6000).astype(np.int16)

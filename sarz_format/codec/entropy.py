@@ -89,7 +89,7 @@ def _encode(symbols, tables, cdf, reach, states, words):
             position -= 1
             words[position] = x & np.uint64(0xFFFF)
             x >>= np.uint64(16)
-        q = x // count
+        q = np.uint64(np.uint32(x) // np.uint32(count))  # Many CPUs divide 32 bits much faster than 64.
         states[i & lanes] = (q << np.uint64(PRECISION)) + (x - q * count) + start
     return position
 

@@ -8,6 +8,8 @@ the raster, or drop the outermost four pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .jit import compiled
@@ -54,13 +56,18 @@ def _along(x, m):
 
 def lap_analysis(pixels: np.ndarray, matrix: np.ndarray) -> None:
     """Filter int16 ``(bands, height, width)``, sides multiples of eight, in place before analysis."""
-    for band in pixels:
-        _down(band, matrix)
-        _along(band, matrix)
+    _in_place(pixels, matrix, (_down, _along))
 
 
 def lap_synthesis(pixels: np.ndarray, matrix: np.ndarray) -> None:
     """Filter int16 ``(bands, height, width)``, sides multiples of eight, in place after synthesis."""
+    _in_place(pixels, matrix, (_along, _down))
+
+
+def _in_place(pixels: np.ndarray, matrix: np.ndarray, filters: tuple[Callable, Callable]) -> None:
     for band in pixels:
-        _along(band, matrix)
-        _down(band, matrix)
+        rows = np.ascontiguousarray(band)  # A part of a larger array is copied: through strides filters are slower.
+        for apply in filters:
+            apply(rows, matrix)
+        if rows is not band:
+            band[...] = rows

@@ -38,13 +38,6 @@ def rates_of(model: IntegerModel, quality: int, encoder: bool) -> Rates:
 
 
 @compiled
-def _table_number(total, unit, offset):
-    """``clamp((rne(total unit) + offset + 2^(INDEX_BITS - 1)) >> INDEX_BITS, 0, SCALES - 1)``."""
-    t = (np.int64(np.rint(total * unit)) + offset + (1 << (INDEX_BITS - 1))) >> INDEX_BITS
-    return min(max(t, 0), SCALES - 1)
-
-
-@compiled
 def _reconstruct(mean, k, step):
     """``clamp16(mean + ((k step + 2^(DELTA_BITS - 1)) >> DELTA_BITS))``."""
     v = mean + ((k * step + (1 << (DELTA_BITS - 1))) >> DELTA_BITS)
@@ -52,34 +45,50 @@ def _reconstruct(mean, k, step):
 
 
 @compiled
-def _table_numbers(totals, unit, offset, channels, out):
+def _table_numbers(totals, unit, offset, runs, out):
+    """``clamp((rne(total unit) + offset + 2^(INDEX_BITS - 1)) >> INDEX_BITS, 0, SCALES - 1)``."""
     n = offset.size
     for p in range(totals.shape[0]):
-        for i in range(channels.size):
-            c = channels[i]
-            out[p, i] = _table_number(totals[p, n + c], unit[n + c], offset[c])
+        for first, last, at in runs:
+            t, u, o = totals[p, n + first : n + last], unit[n + first : n + last], offset[first:last]
+            number = out[p, at : at + last - first]
+            for i in range(number.size):
+                v = np.float64(np.rint(t[i] * u[i])) + o[i] + (1 << (INDEX_BITS - 1))
+                v = np.floor(v * (1.0 / (1 << INDEX_BITS)))
+                v = v if v > 0.0 else 0.0
+                number[i] = np.uint8(np.int32(v if v < SCALES - 1.0 else SCALES - 1.0))
 
 
 @compiled
-def _quantise(y, totals, unit, step, step_decode, channels, symbols, y_hat):
-    """``k = rne((y - mean) / step)`` of some channels, and the latents that the decoder makes of it."""
+def _symbols(y, totals, unit, step, runs, symbols):
+    """``k = rne((y - mean) / step)`` of some channels."""
     for p in range(y.shape[0]):
-        for i in range(channels.size):
-            c = channels[i]
-            mean = np.int64(np.rint(totals[p, c] * unit[c]))
-            k = np.int64(np.rint((np.float64(y[p, c]) - mean) * (1 << DELTA_BITS) / step[c]))
-            k = min(max(k, -SYMBOL_LIMIT), SYMBOL_LIMIT)
-            symbols[p, i] = k
-            y_hat[p, c] = _reconstruct(mean, k, step_decode[c])
+        for first, last, at in runs:
+            t, u, e = totals[p, first:last], unit[first:last], step[first:last]
+            source, symbol = y[p, first:last], symbols[p, at : at + last - first]
+            for i in range(symbol.size):
+                offset = (np.float64(source[i]) - np.float64(np.rint(t[i] * u[i]))) * (1 << DELTA_BITS)
+                k = np.divide(offset, e[i])  # The operator would look for zeros first, which no step is.
+                k = k if k > -float(SYMBOL_LIMIT) else -float(SYMBOL_LIMIT)
+                symbol[i] = np.int32(np.rint(k if k < float(SYMBOL_LIMIT) else float(SYMBOL_LIMIT)))
 
 
 @compiled
-def _dequantise(symbols, totals, unit, step, channels, y_hat):
+def _dequantise(symbols, totals, unit, step, runs, y_hat):
     for p in range(totals.shape[0]):
-        for i in range(channels.size):
-            c = channels[i]
-            mean = np.int64(np.rint(totals[p, c] * unit[c]))
-            y_hat[p, c] = _reconstruct(mean, np.int64(symbols[p, i]), step[c])
+        for first, last, at in runs:
+            t, u, d = totals[p, first:last], unit[first:last], step[first:last]
+            target, symbol = y_hat[p, first:last], symbols[p, at : at + last - first]
+            for i in range(symbol.size):
+                target[i] = _latent(np.float64(np.rint(t[i] * u[i])), np.float64(symbol[i]), d[i])
+
+
+@compiled
+def _latent(mean, k, step):
+    """`_reconstruct` of whole numbers in float64, where they are exact: below 2^40."""
+    v = mean + np.floor((k * step + (1 << (DELTA_BITS - 1))) * (1.0 / (1 << DELTA_BITS)))
+    v = v if v > -32768.0 else -32768.0
+    return np.int16(np.int32(v if v < 32767.0 else 32767.0))
 
 
 @compiled
@@ -118,10 +127,18 @@ def _dequantise_coarse(symbols, totals, unit, step, channels, cols, weights, y_h
             y_hat[p, c] = _reconstruct(mean, np.int64(symbols[p, i]), step[c])
 
 
+def _runs(channels: np.ndarray) -> np.ndarray:
+    """Ascending channels as runs of neighbours, int64 ``(runs, 3)``: first, behind the last, and where the run starts
+    among them. Loops over neighbours in memory are vectorised, loops over an array of indices are not."""
+    starts = np.flatnonzero(np.diff(channels, prepend=-2) != 1)
+    lengths = np.diff(starts, append=len(channels))
+    return np.stack([channels[starts], channels[starts] + lengths, starts], axis=1)
+
+
 def table_numbers(totals: np.ndarray, rates: Rates, channels: np.ndarray) -> np.ndarray:
     """Entropy table uint8 ``(positions, len(channels))`` of sums float32 ``(positions, 2 channels)``."""
     out = np.empty((len(totals), len(channels)), np.uint8)
-    _table_numbers(totals, rates.unit, rates.offset, channels, out)
+    _table_numbers(totals, rates.unit, rates.offset.astype(np.float64), _runs(channels), out)
     return out
 
 
@@ -132,13 +149,14 @@ def quantise(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Rates, ch
     Fills the same channels of `y_hat` int16 with what the decoder will have.
     """
     symbols = np.empty((len(y), len(channels)), np.int32)
-    _quantise(y, totals, encode.unit, encode.step, decode.step, channels, symbols, y_hat)
+    _symbols(y, totals, encode.unit, encode.step.astype(np.float64), _runs(channels), symbols)
+    dequantise(symbols, totals, decode, channels, y_hat)
     return symbols
 
 
 def dequantise(symbols: np.ndarray, totals: np.ndarray, rates: Rates, channels: np.ndarray, y_hat: np.ndarray) -> None:
     """Fill some channels of `y_hat` int16 ``(positions, channels)`` with the latents of their symbols."""
-    _dequantise(symbols, totals, rates.unit, rates.step, channels, y_hat)
+    _dequantise(symbols, totals, rates.unit, rates.step.astype(np.float64), _runs(channels), y_hat)
 
 
 def quantise_coarse(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Rates, model: IntegerModel, cols: int,

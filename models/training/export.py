@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from data import load_folder
 from model import HEAD_SCALE, Codec
-from tables import SCALE_STEP, SMALLEST_SCALE, fitted_context, fitted_tables, gaussian_tables
+from tables import SCALE_STEP, SMALLEST_SCALE, fitted_context, fitted_tables, initial_tables
 from sarz_format.codec.model import (
     ACTIVATION_LIMIT, DELTA_BITS, FLOAT32_EXACT, INDEX_BITS, LAP_BITS, LATENT_BITS, MATRIX_BITS, PIXEL_BITS, QUALITIES,
     WIDE_LIMIT, Z_LIMIT, build_model)
@@ -117,9 +117,9 @@ def export(checkpoint: Path, train_dir: Path, out: Path) -> dict:
     codec, config = load_codec(checkpoint)
     arrays = integer_arrays(codec, config["blocks"])
     images = [x.numpy() for _, x in load_folder(train_dir, config["bands"], tuple(config["exclude"]))]
-    arrays |= {"context_weights": np.zeros((codec.bands, 4), np.int32)} | gaussian_tables()
+    arrays |= {"context_weights": np.zeros((codec.bands, 4), np.int32)} | initial_tables()
     arrays |= fitted_context(build_model(arrays), images)
-    arrays |= fitted_tables(build_model(arrays), images)
+    arrays |= fitted_tables(arrays, images)
     build_model(arrays)
     weights = save({k: np.ascontiguousarray(v) for k, v in sorted(arrays.items())})
     out.mkdir(parents=True, exist_ok=True)

@@ -9,18 +9,30 @@ import numpy as np
 import torch
 from scipy.special import ndtr
 
-from sarz_format.codec.latents import quantise, quantise_coarse, rates_of, table_numbers
+from sarz_format.codec.latents import dequantise, quantise_coarse, rates_of, table_numbers
 from sarz_format.codec.lapping import lap_analysis
-from sarz_format.codec.model import CONTEXT_BITS, HYPER_CHANNELS, INDEX_BITS, PIXEL_BITS, SCALES, IntegerModel
+from sarz_format.codec.model import (
+    CONTEXT_BITS, HYPER_CHANNELS, INDEX_BITS, PIXEL_BITS, SCALES, IntegerModel, build_model)
 from sarz_format.codec.network import Frame, Network
+from sarz_format.codec.trellis import quantise_trellis, symbol_bits
 
 SMALLEST_SCALE, LARGEST_SCALE = 0.08, 40.0
 SCALE_STEP = math.log(LARGEST_SCALE / SMALLEST_SCALE) / (SCALES - 1)
 REACH = 127
 TOTAL = 4096
 FIT_QUALITIES = (5, 20, 35, 50, 65, 80, 95)
+TRELLIS_FROM, TRELLIS_LEVEL = 12, 179
+"""Symbols of these tables on are in the trellis, whose level is 0.7 (179 / 256) steps: the best on validation rasters."""
+
+FIT_ROUNDS = 3
+"""The trellis chooses symbols by the tables, so tables are fitted, and symbols chosen again, a few times."""
+
 PRIOR_COUNT = 3000.0
 """Weight, in symbols, of the Gaussian that an observed histogram is mixed with."""
+
+
+Analysed = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Latents, sums of the hyper-synthesis and hyperlatents of an image."""
 
 
 def gaussian_mass(scale: float, reach: int = REACH) -> np.ndarray:
@@ -61,10 +73,26 @@ def scale_of(table: int) -> float:
     return SMALLEST_SCALE * math.exp(table * SCALE_STEP)
 
 
-def gaussian_tables() -> dict[str, np.ndarray]:
-    """Tables before anything was observed."""
-    latent = [gaussian_mass(scale_of(t)) for t in range(SCALES)]
-    return table_arrays(latent + [gaussian_mass(4.0)] * HYPER_CHANNELS)
+def odd_gaussian_mass(scale: float) -> np.ndarray:
+    """As `gaussian_mass`, of the trellis's quantiser 1: zero and the odd multiples of half a step, between midpoints."""
+    k = np.arange(-REACH, REACH + 1)
+    level = k - 0.5 * np.sign(k)
+    edge = (level[1:] + level[:-1]) / 2
+    mass = np.diff(ndtr(np.concatenate([[-REACH], edge, [REACH]]) / scale))
+    return np.append(mass, max(1.0 - mass.sum(), 1e-9))
+
+
+def latent_masses() -> list[np.ndarray]:
+    """Probabilities by table before anything was observed: the latents' tables, then those of quantiser 1."""
+    even = [gaussian_mass(scale_of(t)) for t in range(SCALES)]
+    return even + [odd_gaussian_mass(scale_of(t)) for t in range(TRELLIS_FROM, SCALES)]
+
+
+def initial_tables() -> dict[str, np.ndarray]:
+    """Tables before anything was observed, and where the trellis begins."""
+    latent = latent_masses()
+    tables = table_arrays(latent[:SCALES] + [gaussian_mass(4.0)] * HYPER_CHANNELS + latent[SCALES:])
+    return tables | {"trellis": np.array([TRELLIS_FROM, TRELLIS_LEVEL], np.int32)}
 
 
 def _histogram(symbols: np.ndarray, tables: np.ndarray, count: int) -> np.ndarray:
@@ -75,24 +103,25 @@ def _histogram(symbols: np.ndarray, tables: np.ndarray, count: int) -> np.ndarra
     return np.bincount(flat.ravel(), minlength=count * (2 * REACH + 2)).reshape(count, -1)
 
 
-def observe(model: IntegerModel, images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Histograms of latent symbols by table and of hyperlatents by channel over all images and some qualities."""
-    network = Network(model, torch.device("cpu"))
-    latent, hyper = np.zeros((SCALES, 2 * REACH + 2), np.int64), np.zeros((HYPER_CHANNELS, 2 * REACH + 2), np.int64)
-    for image in images:
-        y, totals, z = _analyse(network, image)
-        hyper += _histogram(z, np.broadcast_to(np.arange(HYPER_CHANNELS), z.shape), HYPER_CHANNELS)
+def observe(model: IntegerModel, analysed: list[Analysed]) -> np.ndarray:
+    """Histograms of all symbols by table, ``(tables, 2 * REACH + 2)``, over all images and some qualities."""
+    count, bits = len(model.tables.reach), symbol_bits(model.tables)
+    total = np.zeros((count, 2 * REACH + 2), np.int64)
+    for y, totals, z in analysed:
+        channels = np.broadcast_to(np.arange(SCALES, SCALES + HYPER_CHANNELS), z.shape)
+        total += len(FIT_QUALITIES) * _histogram(z, channels, count)
         for quality in FIT_QUALITIES:
             rates = rates_of(model, quality, True)
             y_hat = np.empty_like(y)
-            symbols = quantise_coarse(y, totals, rates, rates, model, z.shape[2] * 4, y_hat)
-            latent += _histogram(symbols, table_numbers(totals, rates, model.coarse_channels), SCALES)
-            symbols = quantise(y, totals, rates, rates, model.detail_channels, y_hat)
-            latent += _histogram(symbols, table_numbers(totals, rates, model.detail_channels), SCALES)
-    return latent, hyper
+            symbols = quantise_coarse(y, totals, rates, rates_of(model, quality, False), model, z.shape[2] * 4, y_hat)
+            total += _histogram(symbols, table_numbers(totals, rates, model.coarse_channels), count)
+            numbers = table_numbers(totals, rates, model.detail_channels)
+            symbols, _ = quantise_trellis(y, totals, numbers, rates, model, bits)
+            total += _histogram(symbols, numbers, count)
+    return total
 
 
-def _analyse(network: Network, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _analyse(network: Network, image: np.ndarray) -> Analysed:
     """Latents, sums of the hyper-synthesis ``(positions, channels)`` and hyperlatents of an image, cut to multiples of 32 pixels."""
     model, halo = network.model, network.model.halo
     h, w = (n // 32 * 32 for n in image.shape[1:])
@@ -139,19 +168,32 @@ def _neighbour_terms(network: Network, image: np.ndarray) -> list[tuple[np.ndarr
     return terms
 
 
-def fitted_tables(model: IntegerModel, images: list[np.ndarray]) -> dict[str, np.ndarray]:
+def fitted_tables(arrays: dict[str, np.ndarray], images: list[np.ndarray]) -> dict[str, np.ndarray]:
     """Tables of the symmetric observed histograms, each mixed with a little of its Gaussian."""
-    latent, hyper = observe(model, images)
+    network = Network(build_model(arrays), torch.device("cpu"))
+    analysed = [_analyse(network, image) for image in images]
+    tables: dict[str, np.ndarray] = {}
+    for _ in range(FIT_ROUNDS):
+        tables = _tables_of(observe(build_model(arrays | tables), analysed))
+    return tables
+
+
+def _tables_of(histograms: np.ndarray) -> dict[str, np.ndarray]:
+    hyper = histograms[SCALES : SCALES + HYPER_CHANNELS]
+    latent = np.delete(histograms, np.s_[SCALES : SCALES + HYPER_CHANNELS], axis=0)
     masses = []
-    for table, counts in enumerate(latent):
+    for counts, mass in zip(latent, latent_masses()):
         body = (counts[:-1] + counts[-2::-1]) / 2.0
-        masses.append(np.append(body, counts[-1]) + PRIOR_COUNT * gaussian_mass(scale_of(table)))
+        masses.append(np.append(body, counts[-1]) + PRIOR_COUNT * mass)
+    return table_arrays(masses[:SCALES] + [_hyper_mass(counts) for counts in hyper] + masses[SCALES:])
+
+
+def _hyper_mass(counts: np.ndarray) -> np.ndarray:
+    """A hyperlatent's histogram with something of a Gaussian of its mean and deviation, and long tails."""
     k = np.arange(-REACH, REACH + 1)
-    for counts in hyper:
-        total = max(counts[:-1].sum(), 1)
-        mean = (counts[:-1] * k).sum() / total
-        deviation = math.sqrt(max((counts[:-1] * (k - mean) ** 2).sum() / total, 0.05))
-        shifted = ndtr((k - mean + 0.5) / deviation) - ndtr((k - mean - 0.5) / deviation)
-        tail = np.exp(-np.abs(k - mean) / (2 * deviation))
-        masses.append(counts + total * np.append(0.05 * shifted + 0.01 * tail / tail.sum(), 1e-6))
-    return table_arrays(masses)
+    total = max(counts[:-1].sum(), 1)
+    mean = (counts[:-1] * k).sum() / total
+    deviation = math.sqrt(max((counts[:-1] * (k - mean) ** 2).sum() / total, 0.05))
+    shifted = ndtr((k - mean + 0.5) / deviation) - ndtr((k - mean - 0.5) / deviation)
+    tail = np.exp(-np.abs(k - mean) / (2 * deviation))
+    return counts + total * np.append(0.05 * shifted + 0.01 * tail / tail.sum(), 1e-6)

@@ -16,11 +16,16 @@ import numpy as np
 from ..errors import SarzFormatError
 from .jit import compiled
 from .model import SYMBOL_LIMIT, Tables
+from .trellis import LANES as TRELLIS_LANES
+from .trellis import level_of, next_state, quantiser_shift
 
 PRECISION = 12
 LOWER = 1 << 16
 ESCAPE_ORDER = 2
 MAX_LANES, MIN_LANES = 32, 4
+NO_TRELLIS = 256
+"""Beyond every table number."""
+
 LANE_SHARE = 64
 """A stream has as many lanes as keep their states (four bytes each) under 1/64 of its words, within the limits above."""
 
@@ -117,13 +122,20 @@ def _escaped(r, position, bits, bit):
 
 
 @compiled
-def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bit, out):
-    """Decode `out.size` symbols, the first of number `first`; return ``(status, words read, bits read)``."""
+def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bit, trellis_from, shift, trellis, out):
+    """Decode `out.size` symbols, the first of number `first`; return ``(status, words read, bits read)``.
+
+    Symbols of tables from `trellis_from` on are in the trellis, and come out as levels; `trellis` are its states.
+    """
     lanes = states.size - 1
     mask = np.uint32((1 << PRECISION) - 1)
     for i in range(out.size):
         lane = (first + i) & lanes
-        t = tables[i]
+        t = np.int64(tables[i])
+        inside = t >= trellis_from
+        state = np.int64(trellis[(first + i) & (TRELLIS_LANES - 1)])
+        if inside:
+            t += shift * (state & 1)
         x = states[lane]
         slot = x & mask
         s = lookup[t, slot]
@@ -141,6 +153,9 @@ def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bi
             status, k, position, bit = _escaped(r, position, bits, bit)
             if status != OK:
                 return status, position, bit
+        if inside:
+            trellis[(first + i) & (TRELLIS_LANES - 1)] = next_state(state, k)
+            k = np.int32(level_of(k, state & 1))
         out[i] = k
     return OK, position, bit
 
@@ -194,15 +209,24 @@ class Decoder:
         self._words = np.frombuffer(stream[1 + 4 * lanes :], "<u2")
         self._bits = np.unpackbits(np.frombuffer(escapes, np.uint8))
         self._tables = tables
+        self._trellis = np.zeros(TRELLIS_LANES, np.uint8)
         self._position = self._first = self._bit = 0
 
     def take(self, tables: np.ndarray) -> np.ndarray:
         """The next ``tables.size`` symbols, int32, in the shape of `tables` (uint8 table numbers)."""
+        return self._take(tables, NO_TRELLIS, 0)
+
+    def take_levels(self, tables: np.ndarray, trellis_from: int) -> np.ndarray:
+        """As `take`, of symbols that are in the trellis where their table is `trellis_from` or later: those come out as
+        multiples of its level, and `tables` are those of quantiser 0."""
+        return self._take(tables, trellis_from, quantiser_shift(trellis_from))
+
+    def _take(self, tables: np.ndarray, trellis_from: int, shift: int) -> np.ndarray:
         out = np.empty(tables.size, np.int32)
         t = self._tables
         status, self._position, self._bit = _decode(
             self._words, self._states, self._position, self._first, tables.reshape(-1), t.cdf, t.reach, t.lookup,
-            self._bits, self._bit, out)
+            self._bits, self._bit, trellis_from, shift, self._trellis, out)
         if status != OK:
             raise SarzFormatError(REASONS[status])
         self._first += out.size

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .jit import compiled
-from .model import CONTEXT_BITS, DELTA_BITS, INDEX_BITS, SCALES, SYMBOL_LIMIT, IntegerModel
+from .model import CONTEXT_BITS, DELTA_BITS, INDEX_BITS, LEVEL_BITS, SCALES, SYMBOL_LIMIT, IntegerModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +22,22 @@ class Rates:
     """What the loops need of a model at one quality, by channel.
 
     ``unit`` float32 (2 channels): the powers of two that scale the hyper-synthesis's sums. ``offset`` int64: added to the
-    scale index. ``step`` int64: quantisation step of the encoder or the decoder.
+    scale index. ``step`` int64: quantisation step of the encoder or the decoder; ``level`` int64: the same of the trellis.
     """
 
     unit: np.ndarray
     offset: np.ndarray
     step: np.ndarray
+    level: np.ndarray
 
 
 def rates_of(model: IntegerModel, quality: int, encoder: bool) -> Rates:
     """`Rates` of a model at a quality."""
     unit = np.ldexp(1.0, -model.layers["h_s.head"].shift.astype(int)).astype(np.float32)
     delta = model.delta_encode if encoder else model.delta_decode
-    return Rates(unit, model.index_offset[quality], delta[quality])
+    step = delta[quality]
+    level = (step * model.trellis_level + (1 << (LEVEL_BITS - 1))) >> LEVEL_BITS
+    return Rates(unit, model.index_offset[quality], step, level)
 
 
 @compiled
@@ -60,32 +63,32 @@ def _table_numbers(totals, unit, offset, runs, out):
 
 
 @compiled
-def _symbols(y, totals, unit, step, runs, symbols):
-    """``k = rne((y - mean) / step)`` of some channels."""
+def _normalised(y, totals, unit, step, runs, out):
+    """``(y - mean) / step`` of some channels."""
     for p in range(y.shape[0]):
         for first, last, at in runs:
             t, u, e = totals[p, first:last], unit[first:last], step[first:last]
-            source, symbol = y[p, first:last], symbols[p, at : at + last - first]
-            for i in range(symbol.size):
+            source, target = y[p, first:last], out[p, at : at + last - first]
+            for i in range(target.size):
                 offset = (np.float64(source[i]) - np.float64(np.rint(t[i] * u[i]))) * (1 << DELTA_BITS)
-                k = np.divide(offset, e[i])  # The operator would look for zeros first, which no step is.
-                k = k if k > -float(SYMBOL_LIMIT) else -float(SYMBOL_LIMIT)
-                symbol[i] = np.int32(np.rint(k if k < float(SYMBOL_LIMIT) else float(SYMBOL_LIMIT)))
+                target[i] = np.divide(offset, e[i])  # The operator would look for zeros first, which no step is.
 
 
 @compiled
-def _dequantise(symbols, totals, unit, step, runs, y_hat):
+def _dequantise(levels, numbers, trellis_from, totals, unit, step, level, runs, y_hat):
     for p in range(totals.shape[0]):
         for first, last, at in runs:
-            t, u, d = totals[p, first:last], unit[first:last], step[first:last]
-            target, symbol = y_hat[p, first:last], symbols[p, at : at + last - first]
-            for i in range(symbol.size):
-                target[i] = _latent(np.float64(np.rint(t[i] * u[i])), np.float64(symbol[i]), d[i])
+            t, u, d, e = totals[p, first:last], unit[first:last], step[first:last], level[first:last]
+            target, multiple = y_hat[p, first:last], levels[p, at : at + last - first]
+            number = numbers[p, at : at + last - first]
+            for i in range(multiple.size):
+                width = e[i] if number[i] >= trellis_from else d[i]
+                target[i] = _latent(np.float64(np.rint(t[i] * u[i])), np.float64(multiple[i]), width)
 
 
 @compiled
 def _latent(mean, k, step):
-    """`_reconstruct` of whole numbers in float64, where they are exact: below 2^40."""
+    """`_reconstruct` of whole numbers in float64, where they are exact: below 2^44."""
     v = mean + np.floor((k * step + (1 << (DELTA_BITS - 1))) * (1.0 / (1 << DELTA_BITS)))
     v = v if v > -32768.0 else -32768.0
     return np.int16(np.int32(v if v < 32767.0 else 32767.0))
@@ -142,21 +145,22 @@ def table_numbers(totals: np.ndarray, rates: Rates, channels: np.ndarray) -> np.
     return out
 
 
-def quantise(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Rates, channels: np.ndarray,
-             y_hat: np.ndarray) -> np.ndarray:
-    """Symbols int32 ``(positions, len(channels))`` of latents int16 ``(positions, channels)``.
+def normalised(y: np.ndarray, totals: np.ndarray, rates: Rates, channels: np.ndarray) -> np.ndarray:
+    """Latents int16 ``(positions, channels)`` less their means, in steps: float64 ``(positions, len(channels))``."""
+    out = np.empty((len(y), len(channels)))
+    _normalised(y, totals, rates.unit, rates.step.astype(np.float64), _runs(channels), out)
+    return out
 
-    Fills the same channels of `y_hat` int16 with what the decoder will have.
+
+def dequantise(levels: np.ndarray, numbers: np.ndarray, totals: np.ndarray, rates: Rates, model: IntegerModel,
+               y_hat: np.ndarray) -> None:
+    """Fill the detail channels of `y_hat` int16 ``(positions, channels)`` with the latents of their levels.
+
+    `levels` int32 and `numbers` uint8 ``(positions, detail channels)``: multiples of the level where the table is one of the trellis, of
+    the quantisation step elsewhere.
     """
-    symbols = np.empty((len(y), len(channels)), np.int32)
-    _symbols(y, totals, encode.unit, encode.step.astype(np.float64), _runs(channels), symbols)
-    dequantise(symbols, totals, decode, channels, y_hat)
-    return symbols
-
-
-def dequantise(symbols: np.ndarray, totals: np.ndarray, rates: Rates, channels: np.ndarray, y_hat: np.ndarray) -> None:
-    """Fill some channels of `y_hat` int16 ``(positions, channels)`` with the latents of their symbols."""
-    _dequantise(symbols, totals, rates.unit, rates.step.astype(np.float64), _runs(channels), y_hat)
+    steps = rates.step.astype(np.float64), rates.level.astype(np.float64)
+    _dequantise(levels, numbers, model.trellis_from, totals, rates.unit, *steps, _runs(model.detail_channels), y_hat)
 
 
 def quantise_coarse(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Rates, model: IntegerModel, cols: int,

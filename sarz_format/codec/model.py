@@ -31,6 +31,9 @@ MATRIX_LIMIT = 127 * 128
 ACTIVATION_LIMIT = 255
 FLOAT32_EXACT = 1 << 24
 MIN_SHIFT, MAX_SHIFT = -8, 24
+LEVEL_BITS = 8
+"""Fractional bits of the trellis's level, in quantisation steps."""
+
 SCALES = 64
 QUALITIES = 101
 SYMBOL_LIMIT = 1 << 15
@@ -70,7 +73,8 @@ class Tables:
     """Entropy tables: ``cdf`` int32 (tables, 258) cumulative counts of 4096, ``reach`` uint8 (tables).
 
     Table t codes the symbols -reach[t]..reach[t] and then the escape; row t of ``cdf`` is filled up with 4096.
-    The first `SCALES` tables belong to the latents, one more a channel to the hyperlatents.
+    The first `SCALES` tables belong to the latents, one more a channel to the hyperlatents, and the last ones to the second
+    quantiser of the trellis.
     """
 
     cdf: np.ndarray
@@ -81,7 +85,8 @@ class Tables:
 class IntegerModel:
     """A whole model. ``layers`` by name, linear matrices ``A`` and ``S``, border filters ``P`` and ``Q`` (int32, 8 x 8),
     steps and scale offsets by quality, ``context_weights`` int64 (bands, 4) of the DC latents' left, upper, upper left and
-    upper right neighbours."""
+    upper right neighbours. ``trellis_from`` is the first table whose symbols are in the trellis (`SCALES`: none),
+    ``trellis_level`` what its level is of a quantisation step (`LEVEL_BITS`)."""
 
     bands: int
     channels: int
@@ -95,6 +100,8 @@ class IntegerModel:
     delta_decode: np.ndarray
     index_offset: np.ndarray
     context_weights: np.ndarray
+    trellis_from: int
+    trellis_level: int
     tables: Tables
 
     @property
@@ -128,10 +135,12 @@ def build_model(arrays: Mapping[str, np.ndarray]) -> IntegerModel:
         matrices |= {name: arrays[name].astype(np.int32) for name in ("P", "Q")}
         per_quality = {n: arrays[n].astype(np.int64) for n in ("delta_encode", "delta_decode", "index_offset")}
         context = arrays["context_weights"].astype(np.int64)
+        trellis_from, trellis_level = (int(n) for n in arrays["trellis"].reshape(-1)[:2])
         tables = Tables(arrays["cdf"].astype(np.int32), arrays["reach"].astype(np.uint8))
-    except (KeyError, IndexError) as exc:
+    except (KeyError, IndexError, ValueError) as exc:
         raise SarzFormatError(f"model weights: {exc} is missing; the file is not a model of this version") from exc
-    model = IntegerModel(bands, 64 * bands, blocks, layers, context_weights=context, tables=tables, **matrices, **per_quality)
+    model = IntegerModel(bands, 64 * bands, blocks, layers, context_weights=context, trellis_from=trellis_from,
+                         trellis_level=trellis_level, tables=tables, **matrices, **per_quality)
     _check(model)
     return model
 
@@ -185,12 +194,15 @@ def _check(model: IntegerModel) -> None:
         raise SarzFormatError("model context weights: expected four below 2^16 for each band")
     if min(model.delta_encode.min(), model.delta_decode.min()) <= 0:
         raise SarzFormatError("model steps: expected positive quantisation steps")
-    _check_tables(model.tables)
+    if not 0 <= model.trellis_from <= SCALES or not 1 <= model.trellis_level <= 2 << LEVEL_BITS:
+        raise SarzFormatError(f"model trellis: from table {model.trellis_from} with level {model.trellis_level}, "
+                              f"expected a table up to {SCALES} and a level from 1 to {2 << LEVEL_BITS}")
+    _check_tables(model.tables, 2 * SCALES + HYPER_CHANNELS - model.trellis_from)
 
 
-def _check_tables(tables: Tables) -> None:
+def _check_tables(tables: Tables, count: int) -> None:
     cdf, reach = tables.cdf, tables.reach.astype(int)
-    if cdf.shape != (SCALES + HYPER_CHANNELS, 258) or reach.shape != (len(cdf),) or reach.max() > 127:
+    if cdf.shape != (count, 258) or reach.shape != (len(cdf),) or reach.max() > 127:
         raise SarzFormatError("model entropy tables: unexpected shape")
     used = np.arange(257) < 2 * reach[:, None] + 2
     counts = np.diff(cdf, axis=1)

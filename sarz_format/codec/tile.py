@@ -18,9 +18,10 @@ from ..errors import SarzFormatError
 from ..fallback import decode_lossless
 from ..mask import EXACT, ClassPlane, pack_exact, pack_plane, unpack_exact, unpack_plane
 from .entropy import Decoder, DecodingTables, encode
-from .latents import dequantise, dequantise_coarse, quantise, quantise_coarse, rates_of, table_numbers
+from .latents import dequantise, dequantise_coarse, quantise_coarse, rates_of, table_numbers
 from .model import HYPER_CHANNELS, SCALES, Z_LIMIT, IntegerModel
 from .payload import join_segments, split_segments
+from .trellis import quantise_trellis, symbol_bits
 
 
 def hyper_shape(rows: int, cols: int) -> tuple[int, int, int]:
@@ -37,6 +38,7 @@ class LatentCoder:
     def __init__(self, model: IntegerModel, tables: DecodingTables) -> None:
         self.model, self.tables = model, tables
         self.coarse, self.detail = model.coarse_channels, model.detail_channels
+        self._bits = symbol_bits(model.tables)
 
     def _hyper_tables(self, count: int) -> np.ndarray:
         return np.tile(np.arange(SCALES, SCALES + HYPER_CHANNELS, dtype=np.uint8), count // HYPER_CHANNELS)
@@ -52,12 +54,13 @@ class LatentCoder:
         y_hat = np.empty((len(totals), self.model.channels), np.int16)
         flat = np.ascontiguousarray(y).reshape(y_hat.shape)
         k_coarse = quantise_coarse(flat, totals, *rates, self.model, y.shape[1], y_hat)
-        k_detail = quantise(flat, totals, *rates, self.detail, y_hat)
         symbols = np.concatenate([z.reshape(-1).astype(np.int32), k_coarse.reshape(-1)])
         t_coarse = table_numbers(totals, rates[0], self.coarse)
         numbers = np.concatenate([self._hyper_tables(z.size), t_coarse.reshape(-1)])
         coarse = encode(symbols, numbers, self.model.tables)
         t_detail = table_numbers(totals, rates[0], self.detail)
+        k_detail, levels = quantise_trellis(flat, totals, t_detail, rates[0], self.model, self._bits)
+        dequantise(levels, t_detail, totals, rates[1], self.model, y_hat)
         detail = encode(k_detail.reshape(-1), t_detail.reshape(-1), self.model.tables)
         return list(coarse), list(detail), y_hat.reshape(y.shape)
 
@@ -80,9 +83,10 @@ class LatentCoder:
         decoder.finish()
         dequantise_coarse(k_coarse, totals, rates, self.model, shape[1], y_hat)
         rest = Decoder(*detail, self.tables)
-        k_detail = rest.take(table_numbers(totals, rates, self.detail))
+        numbers = table_numbers(totals, rates, self.detail)
+        levels = rest.take_levels(numbers, self.model.trellis_from)
         rest.finish()
-        dequantise(k_detail, totals, rates, self.detail, y_hat)
+        dequantise(levels, numbers, totals, rates, self.model, y_hat)
         return y_hat.reshape(*shape, self.model.channels)
 
 

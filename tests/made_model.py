@@ -39,6 +39,8 @@ from sarz_format.quality import nominal_step_db
 
 PAIR, SINGLE = "made-pair", "made-single"
 
+TRELLIS_FROM = 20
+
 _GAMMA, _MIX_A, _MIX_B = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
@@ -101,7 +103,7 @@ def _linear_path(bands: int) -> dict[str, np.ndarray]:
 
 def made_tables() -> dict[str, np.ndarray]:
     """``cdf`` and ``reach`` of two-sided geometric distributions, wider from table to table, in whole numbers."""
-    cdf = np.full((SCALES + HYPER_CHANNELS, 258), 4096, np.int32)
+    cdf = np.full((2 * SCALES + HYPER_CHANNELS - TRELLIS_FROM, 258), 4096, np.int32)
     reach = np.zeros(len(cdf), np.uint8)
     for t in range(len(cdf)):
         spread = 2 * t + 1 if t < SCALES else 3 + t - SCALES
@@ -126,6 +128,7 @@ def made_arrays(bands: int = 2, width: int = 16, blocks: int = 3) -> dict[str, n
     offset = np.repeat((np.arange(QUALITIES, dtype=np.int32) * 70)[:, None], n, axis=1)
     offset[:, ::64] += 3000
     return arrays | _linear_path(bands) | made_tables() | {
+        "trellis": np.array([TRELLIS_FROM, 170], np.int32), "levels": noise(99, (SCALES,), 160, 260).astype(np.int32),
         "delta_encode": delta, "delta_decode": delta.copy(), "index_offset": offset,
         "context_weights": np.array([[150, 130, -60, 20], [90, 110, 7, -30]][:bands], np.int32)}
 

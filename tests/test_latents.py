@@ -13,13 +13,13 @@ from sarz_format.codec.entropy import decoding_tables
 from sarz_format.codec.latents import (
     dequantise,
     dequantise_coarse,
-    quantise,
     quantise_coarse,
     rates_of,
     table_numbers,
 )
 from sarz_format.codec.model import SYMBOL_LIMIT, IntegerModel, build_model
 from sarz_format.codec.tile import LatentCoder, hyper_shape
+from sarz_format.codec.trellis import quantise_trellis, symbol_bits
 from sarz_format.errors import SarzFormatError
 
 MODELS = {bands: build_model(made_arrays(bands, 8, 1)) for bands in (1, 2)}
@@ -42,9 +42,12 @@ def plain_means(model: IntegerModel, totals: np.ndarray) -> np.ndarray:
     return rounded(totals[:, : model.channels].astype(np.int64), shift)
 
 
-def plain_latents(model: IntegerModel, totals: np.ndarray, k: np.ndarray, cols: int, quality: int) -> np.ndarray:
-    """Latents int64 ``(positions, channels)`` of symbols, one position after the other."""
+def plain_latents(model: IntegerModel, totals: np.ndarray, k: np.ndarray, numbers: np.ndarray, cols: int,
+                  quality: int) -> np.ndarray:
+    """Latents int64 ``(positions, channels)`` of multiples and their tables, one position after the other."""
     mean, step = plain_means(model, totals), model.delta_decode[quality]
+    level = model.levels[numbers]
+    level[:, model.coarse_channels] = 256
     y = np.zeros(mean.shape, np.int64)
     for p in range(len(mean)):
         row, col = divmod(p, cols)
@@ -56,7 +59,7 @@ def plain_latents(model: IntegerModel, totals: np.ndarray, k: np.ndarray, cols: 
                     q = (row + r) * cols + col + s
                     total += int(weight) * int(y[q, c] - mean[q, c])
             predicted[c] += (total + 128) >> 8
-        y[p] = np.clip(predicted + ((k[p] * step + 128) >> 8), -32768, 32767)
+        y[p] = np.clip(predicted + ((k[p] * step * level[p] + 32768) >> 16), -32768, 32767)
     return y
 
 
@@ -67,30 +70,40 @@ def test_encoder_and_decoder_have_the_same_latents(bands: int, rows: int, cols: 
     y, totals = made_case(model, rows, cols, seed)
     encode, decode = rates_of(model, quality, True), rates_of(model, quality, False)
     expected, got = np.zeros(y.shape, np.int16), np.zeros(y.shape, np.int16)
-    k_coarse = quantise_coarse(y, totals, encode, decode, model, cols, expected)
-    k_detail = quantise(y, totals, encode, decode, model.detail_channels, expected)
-    dequantise_coarse(k_coarse, totals, decode, model, cols, got)
-    dequantise(k_detail, totals, decode, model.detail_channels, got)
+    k_coarse = quantise_coarse(y, totals, encode, decode, model, cols, got)
+    numbers = table_numbers(totals, encode, model.detail_channels)
+    symbols, multiples, _ = quantise_trellis(y, totals, numbers, encode, model, symbol_bits(model.tables))
+    dequantise_coarse(k_coarse, totals, decode, model, cols, expected)
     assert np.array_equal(got, expected)
-    k = np.empty(y.shape, np.int64)
-    k[:, model.coarse_channels], k[:, model.detail_channels] = k_coarse, k_detail
-    assert np.abs(k).max() <= SYMBOL_LIMIT
-    assert np.array_equal(got, plain_latents(model, totals, k, cols, quality))
+    dequantise(multiples, numbers, totals, decode, model, got)
+    k, tables = np.empty(y.shape, np.int64), np.zeros(y.shape, np.int64)
+    k[:, model.coarse_channels], k[:, model.detail_channels] = k_coarse, multiples
+    tables[:, model.detail_channels] = numbers
+    assert np.abs(symbols).max() <= SYMBOL_LIMIT
+    assert np.array_equal(got, plain_latents(model, totals, k, tables, cols, quality))
 
 
 @pytest.mark.parametrize("quality", [0, 50, 100])
-def test_latents_are_within_half_a_step(quality: int) -> None:
+def test_latents_are_within_some_steps(quality: int) -> None:
     """Steps of encoder and decoder are equal in the made-up model."""
-    model = MODELS[2]
+    arrays = made_arrays(2, 8, 1)
+    arrays["levels"] = np.where(np.arange(64) < arrays["trellis"][0], 256, arrays["trellis"][1]).astype(np.int32)
+    model = build_model(arrays)
     y, totals = made_case(model, 6, 7)
     y, totals = y.clip(-20_000, 20_000), totals / 16
     y_hat = np.zeros(y.shape, np.int16)
     rates = rates_of(model, quality, True)
     quantise_coarse(y, totals, rates, rates, model, 7, y_hat)
-    quantise(y, totals, rates, rates, model.detail_channels, y_hat)
-    error = np.abs(y_hat.astype(int) - y)
-    assert (error <= rates.step / 512 + 1).all()
-    assert error.max() > rates.step.max() / 600
+    numbers = table_numbers(totals, rates, model.detail_channels)
+    multiples = quantise_trellis(y, totals, numbers, rates, model, symbol_bits(model.tables))[1]
+    dequantise(multiples, numbers, totals, rates, model, y_hat)
+    error = np.abs(y_hat.astype(int) - y) / (rates.step / 256)
+    scalar = np.ones(y.shape, bool)
+    scalar[:, model.detail_channels] = numbers < model.trellis_from
+    assert scalar.any() and not scalar.all()
+    assert (error[scalar] <= 0.5 + 256 / rates.step.min()).all()
+    assert error[scalar].max() > 0.45
+    assert np.sqrt((error[~scalar] ** 2).mean()) < 0.375  # A uniform quantiser of two levels has 0.383.
 
 
 @pytest.mark.parametrize("quality", [0, 33, 100])

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from scipy.special import ndtr
 
-from sarz_format.codec.latents import dequantise, quantise_coarse, rates_of, table_numbers
+from sarz_format.codec.latents import normalised, quantise_coarse, rates_of, table_numbers
 from sarz_format.codec.lapping import lap_analysis
 from sarz_format.codec.model import (
-    CONTEXT_BITS, HYPER_CHANNELS, INDEX_BITS, PIXEL_BITS, SCALES, IntegerModel, build_model)
+    CONTEXT_BITS, HYPER_CHANNELS, INDEX_BITS, LEVEL_BITS, PIXEL_BITS, SCALES, IntegerModel, build_model)
 from sarz_format.codec.network import Frame, Network
 from sarz_format.codec.trellis import quantise_trellis, symbol_bits
 
@@ -92,7 +92,8 @@ def initial_tables() -> dict[str, np.ndarray]:
     """Tables before anything was observed, and where the trellis begins."""
     latent = latent_masses()
     tables = table_arrays(latent[:SCALES] + [gaussian_mass(4.0)] * HYPER_CHANNELS + latent[SCALES:])
-    return tables | {"trellis": np.array([TRELLIS_FROM, TRELLIS_LEVEL], np.int32)}
+    levels = np.where(np.arange(SCALES) < TRELLIS_FROM, 1 << LEVEL_BITS, TRELLIS_LEVEL)
+    return tables | {"trellis": np.array([TRELLIS_FROM, TRELLIS_LEVEL], np.int32), "levels": levels.astype(np.int32)}
 
 
 def _histogram(symbols: np.ndarray, tables: np.ndarray, count: int) -> np.ndarray:
@@ -116,8 +117,8 @@ def observe(model: IntegerModel, analysed: list[Analysed]) -> np.ndarray:
             symbols = quantise_coarse(y, totals, rates, rates_of(model, quality, False), model, z.shape[2] * 4, y_hat)
             total += _histogram(symbols, table_numbers(totals, rates, model.coarse_channels), count)
             numbers = table_numbers(totals, rates, model.detail_channels)
-            symbols, _ = quantise_trellis(y, totals, numbers, rates, model, bits)
-            total += _histogram(symbols, numbers, count)
+            symbols, _, moved = quantise_trellis(y, totals, numbers, rates, model, bits)
+            total += _histogram(symbols, moved, count)
     return total
 
 
@@ -175,7 +176,32 @@ def fitted_tables(arrays: dict[str, np.ndarray], images: list[np.ndarray]) -> di
     tables: dict[str, np.ndarray] = {}
     for _ in range(FIT_ROUNDS):
         tables = _tables_of(observe(build_model(arrays | tables), analysed))
-    return tables
+    return tables | {"levels": _fitted_levels(build_model(arrays | tables), analysed)}
+
+
+def _fitted_levels(model: IntegerModel, analysed: list[Analysed]) -> np.ndarray:
+    """What multiples are of, by table: least squares on latents.
+
+    The trained steps of the decoder make up for a uniform quantiser that rounds large latents and small ones alike; so
+    latents are brought to them first, channel by channel, by what rounding makes of each.
+    """
+    products, squares = np.zeros(SCALES), np.zeros(SCALES)
+    bits = symbol_bits(model.tables)
+    for quality in FIT_QUALITIES:
+        rates = rates_of(model, quality, True)
+        cases = []
+        for y, totals, _ in analysed:
+            numbers = table_numbers(totals, rates, model.detail_channels)
+            multiples = quantise_trellis(y, totals, numbers, rates, model, bits)[1]
+            cases.append((normalised(y, totals, rates, model.detail_channels), multiples, numbers))
+        rounded = [np.rint(t) for t, _, _ in cases]
+        uniform = (sum((t * k).sum(0) for (t, _, _), k in zip(cases, rounded)), sum((k * k).sum(0) for k in rounded))
+        trained = np.divide(*uniform, out=np.ones(len(model.detail_channels)), where=uniform[1] > 100)
+        for t, multiples, numbers in cases:
+            products += np.bincount(numbers.ravel(), (t / trained * multiples).ravel(), SCALES)
+            squares += np.bincount(numbers.ravel(), (multiples.astype(float) ** 2).ravel(), SCALES)
+    level = np.where(squares > 1000, products / np.maximum(squares, 1), model.levels / (1 << LEVEL_BITS))
+    return np.rint(level.clip(0.25, 1.5) * (1 << LEVEL_BITS)).astype(np.int32)
 
 
 def _tables_of(histograms: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from ..errors import SarzFormatError
 from .jit import compiled
 from .model import SYMBOL_LIMIT, Tables
 from .trellis import LANES as TRELLIS_LANES
-from .trellis import level_of, next_state, quantiser_shift
+from .trellis import multiple_of, next_state, quantiser_shift
 
 PRECISION = 12
 LOWER = 1 << 16
@@ -125,7 +125,7 @@ def _escaped(r, position, bits, bit):
 def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bit, trellis_from, shift, trellis, out):
     """Decode `out.size` symbols, the first of number `first`; return ``(status, words read, bits read)``.
 
-    Symbols of tables from `trellis_from` on are in the trellis, and come out as levels; `trellis` are its states.
+    Symbols of tables from `trellis_from` on are in the trellis, and come out as multiples of a level; `trellis` are its states.
     """
     lanes = states.size - 1
     mask = np.uint32((1 << PRECISION) - 1)
@@ -155,7 +155,7 @@ def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bi
                 return status, position, bit
         if inside:
             trellis[(first + i) & (TRELLIS_LANES - 1)] = next_state(state, k)
-            k = np.int32(level_of(k, state & 1))
+            k = np.int32(multiple_of(k, state & 1))
         out[i] = k
     return OK, position, bit
 
@@ -216,9 +216,9 @@ class Decoder:
         """The next ``tables.size`` symbols, int32, in the shape of `tables` (uint8 table numbers)."""
         return self._take(tables, NO_TRELLIS, 0)
 
-    def take_levels(self, tables: np.ndarray, trellis_from: int) -> np.ndarray:
+    def take_multiples(self, tables: np.ndarray, trellis_from: int) -> np.ndarray:
         """As `take`, of symbols that are in the trellis where their table is `trellis_from` or later: those come out as
-        multiples of its level, and `tables` are those of quantiser 0."""
+        multiples of a level, and `tables` are those of quantiser 0."""
         return self._take(tables, trellis_from, quantiser_shift(trellis_from))
 
     def _take(self, tables: np.ndarray, trellis_from: int, shift: int) -> np.ndarray:

@@ -22,22 +22,19 @@ class Rates:
     """What the loops need of a model at one quality, by channel.
 
     ``unit`` float32 (2 channels): the powers of two that scale the hyper-synthesis's sums. ``offset`` int64: added to the
-    scale index. ``step`` int64: quantisation step of the encoder or the decoder; ``level`` int64: the same of the trellis.
+    scale index. ``step`` int64: quantisation step of the encoder or the decoder.
     """
 
     unit: np.ndarray
     offset: np.ndarray
     step: np.ndarray
-    level: np.ndarray
 
 
 def rates_of(model: IntegerModel, quality: int, encoder: bool) -> Rates:
     """`Rates` of a model at a quality."""
     unit = np.ldexp(1.0, -model.layers["h_s.head"].shift.astype(int)).astype(np.float32)
     delta = model.delta_encode if encoder else model.delta_decode
-    step = delta[quality]
-    level = (step * model.trellis_level + (1 << (LEVEL_BITS - 1))) >> LEVEL_BITS
-    return Rates(unit, model.index_offset[quality], step, level)
+    return Rates(unit, model.index_offset[quality], delta[quality])
 
 
 @compiled
@@ -75,23 +72,22 @@ def _normalised(y, totals, unit, step, runs, out):
 
 
 @compiled
-def _dequantise(levels, numbers, trellis_from, totals, unit, step, level, runs, y_hat):
+def _dequantise(multiples, numbers, totals, unit, step, levels, runs, y_hat):
+    """``clamp16(mean + ((multiple step level + 2^(DELTA_BITS + LEVEL_BITS - 1)) >> (DELTA_BITS + LEVEL_BITS)))``.
+
+    In float64, where all of it is exact: below 2^52.
+    """
+    half = 1 << (DELTA_BITS + LEVEL_BITS - 1)
     for p in range(totals.shape[0]):
         for first, last, at in runs:
-            t, u, d, e = totals[p, first:last], unit[first:last], step[first:last], level[first:last]
-            target, multiple = y_hat[p, first:last], levels[p, at : at + last - first]
+            t, u, d = totals[p, first:last], unit[first:last], step[first:last]
+            target, multiple = y_hat[p, first:last], multiples[p, at : at + last - first]
             number = numbers[p, at : at + last - first]
             for i in range(multiple.size):
-                width = e[i] if number[i] >= trellis_from else d[i]
-                target[i] = _latent(np.float64(np.rint(t[i] * u[i])), np.float64(multiple[i]), width)
-
-
-@compiled
-def _latent(mean, k, step):
-    """`_reconstruct` of whole numbers in float64, where they are exact: below 2^44."""
-    v = mean + np.floor((k * step + (1 << (DELTA_BITS - 1))) * (1.0 / (1 << DELTA_BITS)))
-    v = v if v > -32768.0 else -32768.0
-    return np.int16(np.int32(v if v < 32767.0 else 32767.0))
+                v = np.floor((np.float64(multiple[i]) * d[i] * levels[number[i]] + half) * (0.5 / half))
+                v += np.float64(np.rint(t[i] * u[i]))
+                v = v if v > -32768.0 else -32768.0
+                target[i] = np.int16(np.int32(v if v < 32767.0 else 32767.0))
 
 
 @compiled
@@ -152,15 +148,16 @@ def normalised(y: np.ndarray, totals: np.ndarray, rates: Rates, channels: np.nda
     return out
 
 
-def dequantise(levels: np.ndarray, numbers: np.ndarray, totals: np.ndarray, rates: Rates, model: IntegerModel,
+def dequantise(multiples: np.ndarray, numbers: np.ndarray, totals: np.ndarray, rates: Rates, model: IntegerModel,
                y_hat: np.ndarray) -> None:
-    """Fill the detail channels of `y_hat` int16 ``(positions, channels)`` with the latents of their levels.
+    """Fill the detail channels of `y_hat` int16 ``(positions, channels)``.
 
-    `levels` int32 and `numbers` uint8 ``(positions, detail channels)``: multiples of the level where the table is one of the trellis, of
-    the quantisation step elsewhere.
+    `multiples` int32 and `numbers` uint8 ``(positions, detail channels)``: of the level of a table, and the table. A table
+    has a level of its own because the middle of what is rounded to a symbol depends on how the latents are spread.
     """
-    steps = rates.step.astype(np.float64), rates.level.astype(np.float64)
-    _dequantise(levels, numbers, model.trellis_from, totals, rates.unit, *steps, _runs(model.detail_channels), y_hat)
+    levels = model.levels.astype(np.float64)
+    _dequantise(multiples, numbers, totals, rates.unit, rates.step.astype(np.float64), levels, _runs(model.detail_channels),
+                y_hat)
 
 
 def quantise_coarse(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Rates, model: IntegerModel, cols: int,

@@ -32,7 +32,7 @@ ACTIVATION_LIMIT = 255
 FLOAT32_EXACT = 1 << 24
 MIN_SHIFT, MAX_SHIFT = -8, 24
 LEVEL_BITS = 8
-"""Fractional bits of the trellis's level, in quantisation steps."""
+"""Fractional bits of levels, in quantisation steps."""
 
 SCALES = 64
 QUALITIES = 101
@@ -86,7 +86,8 @@ class IntegerModel:
     """A whole model. ``layers`` by name, linear matrices ``A`` and ``S``, border filters ``P`` and ``Q`` (int32, 8 x 8),
     steps and scale offsets by quality, ``context_weights`` int64 (bands, 4) of the DC latents' left, upper, upper left and
     upper right neighbours. ``trellis_from`` is the first table whose symbols are in the trellis (`SCALES`: none),
-    ``trellis_level`` what its level is of a quantisation step (`LEVEL_BITS`)."""
+    ``trellis_level`` the level by which the encoder chooses them, in quantisation steps (`LEVEL_BITS`), ``levels`` int64
+    (SCALES) what the decoder makes them multiples of, by table and in the same unit."""
 
     bands: int
     channels: int
@@ -102,6 +103,7 @@ class IntegerModel:
     context_weights: np.ndarray
     trellis_from: int
     trellis_level: int
+    levels: np.ndarray
     tables: Tables
 
     @property
@@ -135,12 +137,13 @@ def build_model(arrays: Mapping[str, np.ndarray]) -> IntegerModel:
         matrices |= {name: arrays[name].astype(np.int32) for name in ("P", "Q")}
         per_quality = {n: arrays[n].astype(np.int64) for n in ("delta_encode", "delta_decode", "index_offset")}
         context = arrays["context_weights"].astype(np.int64)
+        levels = arrays["levels"].astype(np.int64)
         trellis_from, trellis_level = (int(n) for n in arrays["trellis"].reshape(-1)[:2])
         tables = Tables(arrays["cdf"].astype(np.int32), arrays["reach"].astype(np.uint8))
     except (KeyError, IndexError, ValueError) as exc:
         raise SarzFormatError(f"model weights: {exc} is missing; the file is not a model of this version") from exc
     model = IntegerModel(bands, 64 * bands, blocks, layers, context_weights=context, trellis_from=trellis_from,
-                         trellis_level=trellis_level, tables=tables, **matrices, **per_quality)
+                         trellis_level=trellis_level, levels=levels, tables=tables, **matrices, **per_quality)
     _check(model)
     return model
 
@@ -197,6 +200,8 @@ def _check(model: IntegerModel) -> None:
     if not 0 <= model.trellis_from <= SCALES or not 1 <= model.trellis_level <= 2 << LEVEL_BITS:
         raise SarzFormatError(f"model trellis: from table {model.trellis_from} with level {model.trellis_level}, "
                               f"expected a table up to {SCALES} and a level from 1 to {2 << LEVEL_BITS}")
+    if model.levels.shape != (SCALES,) or model.levels.min() < 1 or model.levels.max() > 2 << LEVEL_BITS:
+        raise SarzFormatError(f"model levels: expected {SCALES} from 1 to {2 << LEVEL_BITS}")
     _check_tables(model.tables, 2 * SCALES + HYPER_CHANNELS - model.trellis_from)
 
 

@@ -59,9 +59,9 @@ class LatentCoder:
         numbers = np.concatenate([self._hyper_tables(z.size), t_coarse.reshape(-1)])
         coarse = encode(symbols, numbers, self.model.tables)
         t_detail = table_numbers(totals, rates[0], self.detail)
-        k_detail, levels = quantise_trellis(flat, totals, t_detail, rates[0], self.model, self._bits)
-        dequantise(levels, t_detail, totals, rates[1], self.model, y_hat)
-        detail = encode(k_detail.reshape(-1), t_detail.reshape(-1), self.model.tables)
+        k_detail, multiples, moved = quantise_trellis(flat, totals, t_detail, rates[0], self.model, self._bits)
+        dequantise(multiples, t_detail, totals, rates[1], self.model, y_hat)
+        detail = encode(k_detail.reshape(-1), moved.reshape(-1), self.model.tables)
         return list(coarse), list(detail), y_hat.reshape(y.shape)
 
     def start(self, words: bytes, escapes: bytes, shape: tuple[int, int]) -> tuple[Decoder, np.ndarray]:
@@ -84,9 +84,9 @@ class LatentCoder:
         dequantise_coarse(k_coarse, totals, rates, self.model, shape[1], y_hat)
         rest = Decoder(*detail, self.tables)
         numbers = table_numbers(totals, rates, self.detail)
-        levels = rest.take_levels(numbers, self.model.trellis_from)
+        multiples = rest.take_multiples(numbers, self.model.trellis_from)
         rest.finish()
-        dequantise(levels, numbers, totals, rates, self.model, y_hat)
+        dequantise(multiples, numbers, totals, rates, self.model, y_hat)
         return y_hat.reshape(*shape, self.model.channels)
 
 

@@ -37,7 +37,7 @@ def next_state(state, k):
 
 
 @compiled
-def level_of(k, quantiser):
+def multiple_of(k, quantiser):
     """The multiple of the level that a symbol stands for."""
     if quantiser == 0:
         return 2 * k
@@ -83,7 +83,7 @@ def _search(t, numbers, first_table, shift, level, bits, weight, decisions, cost
             row = number + q * shift
             below = _below(v / level, q)
             for k in (below, below + 1):
-                d = v - level_of(k, q) * level
+                d = v - multiple_of(k, q) * level
                 metric[q, k & 1] = d * d + weight * _cost(bits, row, k)
             if below > 0:
                 zero = v * v + weight * bits[row, 0]
@@ -104,12 +104,12 @@ def _search(t, numbers, first_table, shift, level, bits, weight, decisions, cost
 
 
 @compiled
-def _trace(t, numbers, first_table, shift, level, decisions, states, symbols, levels):
-    """Follow the best path back; fill symbols and levels, and move numbers to the tables of their quantisers."""
+def _trace(t, numbers, first_table, shift, level, decisions, states, symbols, multiples):
+    """Follow the best path back; fill symbols and multiples, and move numbers to the tables of their quantisers."""
     for i in range(t.size - 1, -1, -1):
         if numbers[i] < first_table:
             k = min(max(np.rint(t[i]), -SYMBOL_LIMIT), SYMBOL_LIMIT)
-            symbols[i] = levels[i] = np.int32(k)
+            symbols[i] = multiples[i] = np.int32(k)
             continue
         lane, made = i & (LANES - 1), decisions[i]
         s = states[lane]
@@ -122,7 +122,7 @@ def _trace(t, numbers, first_table, shift, level, decisions, states, symbols, le
             k = 0
         if t[i] < 0:
             k = -k
-        symbols[i], levels[i] = k, level_of(k, q)
+        symbols[i], multiples[i] = k, multiple_of(k, q)
         numbers[i] += np.uint8(q * shift)
         states[lane] = p
 
@@ -148,19 +148,18 @@ def symbol_bits(tables: Tables) -> np.ndarray:
 
 
 def quantise_trellis(y: np.ndarray, totals: np.ndarray, numbers: np.ndarray, encode: Rates, model: IntegerModel,
-                     bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Symbols and levels int32 ``(positions, detail channels)`` of latents int16 ``(positions, channels)``.
+                     bits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Symbols and multiples int32, and tables uint8, ``(positions, detail channels)`` of latents int16 ``(positions, channels)``.
 
-    Levels are what `dequantise` takes: multiples of the level in the trellis, symbols elsewhere. `numbers` uint8 are the
-    symbols' tables; those of symbols of quantiser 1 are moved to its tables. `bits` are the `symbol_bits` of the model's
-    tables.
+    Multiples are what `dequantise` takes: of a level in the trellis, the symbols elsewhere. `numbers` uint8 are the
+    tables of quantiser 0; those that are returned are the symbols' own. `bits` are the `symbol_bits` of the model's tables.
     """
     t = normalised(y, totals, encode, model.detail_channels).reshape(-1)
-    flat, first = numbers.reshape(-1), model.trellis_from
+    moved, first = numbers.reshape(-1).copy(), model.trellis_from
     level, shift = model.trellis_level / (1 << LEVEL_BITS), quantiser_shift(first)
-    symbols, levels = np.empty(numbers.shape, np.int32), np.empty(numbers.shape, np.int32)
+    symbols, multiples = np.empty(numbers.shape, np.int32), np.empty(numbers.shape, np.int32)
     decisions, costs = np.empty(t.size, np.uint16), np.empty((LANES, STATES))
-    _search(t, flat, first, shift, level, bits, BITS_WEIGHT, decisions, costs)
+    _search(t, moved, first, shift, level, bits, BITS_WEIGHT, decisions, costs)
     states = costs.argmin(axis=1)
-    _trace(t, flat, first, shift, level, decisions, states, symbols.reshape(-1), levels.reshape(-1))
-    return symbols, levels
+    _trace(t, moved, first, shift, level, decisions, states, symbols.reshape(-1), multiples.reshape(-1))
+    return symbols, multiples, moved.reshape(numbers.shape)

@@ -89,7 +89,7 @@ class WindowDecoder:
 
     @property
     def arithmetic(self) -> str:
-        """How the networks' integers are computed here: "int8" or "float32"."""
+        """How the networks' integers are computed here: "int8", "float32-direct" or "float32"."""
         return self._engine(0).network.arithmetic.name
 
     @property

@@ -71,7 +71,7 @@ def metadata_from_json(value: Any) -> RasterMetadata:
         transform=_decode_transform(value.get("transform")),
         gcps=_decode_points(value.get("gcps")),
         gcps_crs_wkt=_optional(checked_text)(value.get("gcps_crs"), "gcps_crs"),
-        rpcs=_optional(_decode_texts)(value.get("rpcs"), "rpcs"),
+        rpcs=_optional(_decode_rpcs)(value.get("rpcs"), "rpcs"),
         descriptions=per_band("descriptions", (None,) * count, _optional(checked_text)),
         units=per_band("units", (None,) * count, _optional(checked_text)),
         scales=per_band("scales", (1.0,) * count, decode_float),
@@ -208,6 +208,14 @@ def _decode_tags(value: Any, what: str) -> dict[str, Mapping[str, str]]:
     if not isinstance(value, dict):
         raise SarzFormatError(f"{what} is {shown(value)}, expected an object")
     return {checked_text(namespace, what): _decode_texts(items, what) for namespace, items in value.items()}
+
+
+def _decode_rpcs(value: Any, what: str) -> dict[str, str]:
+    """Texts, at least one: nothing has two forms, and no RPCs are left out."""
+    items = _decode_texts(value, what)
+    if not items:
+        raise SarzFormatError(f"{what} has no items: where there are no RPCs, it is left out")
+    return items
 
 
 def _decode_texts(value: Any, what: str) -> dict[str, str]:

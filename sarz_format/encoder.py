@@ -27,7 +27,7 @@ from .fallback import encode_lossless
 from .grid import BLOCK, HYPER
 from .header import Header
 from .index import EMPTY, FALLBACK
-from .mask import VALID, class_plane
+from .mask import EXACT, VALID, class_plane
 from .quality import nominal_step_db
 from .radiometry import BandRadiometry
 from .statistics import BandStatistics
@@ -209,7 +209,7 @@ class Encoder:
         if pixels is not None:
             statistics = [self._errors(*job) for job in zip(bands, values, classes, pixels)]
         lossless, flags = b"", 0 if pixels is not None else EMPTY
-        if self._badly_served(statistics):
+        if self._badly_served(statistics) or self._kept_losslessly(bands, classes):
             lossless, flags = encode_lossless(values), flags | FALLBACK
             statistics = [BandStatistics(count=s.count) for s in statistics]
             values = classes = values[:, :0]
@@ -226,9 +226,13 @@ class Encoder:
         limit = FALLBACK_ERROR_STEPS * nominal_step_db(self.header.quality)
         return any(s.count and s.rmse_db > limit for s in statistics)
 
+    def _kept_losslessly(self, bands: list[int], classes: np.ndarray) -> bool:
+        """Whether a tile is of bands that are not coded, and holds more than nodata and zeros."""
+        return not any(self.radiometry[band].coded for band in bands) and bool((classes == EXACT).any())
+
     def _write(self, writer: ContainerWriter, group: int, tile: CodedTile) -> None:
         writer.write_tile(tile.coarse, tile.detail, flags=tile.flags, quality=self.header.quality)
-        self.empty_tiles += bool(tile.flags & EMPTY)
+        self.empty_tiles += tile.flags == EMPTY
         self.fallback_tiles += bool(tile.flags & FALLBACK)
         for band, statistics in zip(self.header.groups[group].bands, tile.statistics):
             self.statistics[band] += statistics

@@ -18,6 +18,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.windows import Window, from_bounds
 
+from .casting import cast_bands
 from .cog import write_cog
 from .container import Container, open_container
 from .errors import SarzError, SarzIOError, SarzOptionError, SarzWindowError
@@ -223,7 +224,7 @@ def _write_geotiff(decoder, bands: list[int], box: Box, metadata: RasterMetadata
         for row in range(box.row0 // grid.tile_size, -(-box.row1 // grid.tile_size)):
             strip = box.intersection(Box(row * grid.tile_size, box.col0, (row + 1) * grid.tile_size, box.col1))
             values, _ = decoder.read(bands, strip.row0, strip.col0, *strip.shape)
-            values = _cast(values, np.dtype(metadata.dtype), metadata.nodata)
+            values = cast_bands(values, np.dtype(metadata.dtype), metadata.nodata)
             if pending is not None:
                 pending.result()
             target = Window(0, strip.row0 - box.row0, strip.shape[1], strip.shape[0])
@@ -233,18 +234,3 @@ def _write_geotiff(decoder, bands: list[int], box: Box, metadata: RasterMetadata
                 progress(done, total)
         if pending is not None:
             pending.result()
-
-
-def _cast(values: np.ndarray, dtype: np.dtype, nodata: Sequence[float | int | None]) -> np.ndarray:
-    """Values in another dtype: rounded to whole numbers and clipped to its range; nodata stays nodata."""
-    if values.dtype == dtype:
-        return values
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return values.astype(dtype)
-    info = np.iinfo(dtype)
-    rounded = np.rint(values.astype(np.float64))
-    bad = np.isnan(rounded)
-    low, high = np.nextafter(float(info.min), 0), np.nextafter(float(info.max), 0)
-    out = np.where(bad, 0, rounded).clip(info.min if info.bits < 64 else low, info.max if info.bits < 64 else high)
-    return out.astype(dtype)

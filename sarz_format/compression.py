@@ -22,6 +22,7 @@ from .errors import SarzFileNotFoundError, SarzIOError, SarzOptionError, Unsuppo
 from .gdal_cache import bounded_gdal_cache
 from .groups import model_groups
 from .header import Header
+from .memory import COMPRESSING, memory_errors
 from .metadata import RasterMetadata
 from .quality import DEFAULT_QUALITY, checked_quality
 from .radiometry import BandRadiometry, checked_dtype, checked_scale, choose_offset_db, detect_scale
@@ -74,7 +75,7 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
         If `src` cannot be read or `dst` cannot be written.
     UnsupportedRasterError
         If the dtype is complex or unknown, or the raster is empty.
-    SarzOptionError, OutputExistsError, ModelNotFoundError, DeviceError
+    SarzOptionError, OutputExistsError, ModelNotFoundError, DeviceError, SarzMemoryError
     """
     started = time.perf_counter()
     checked_quality(quality)
@@ -82,7 +83,7 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     if isinstance(tile_size, bool) or int(tile_size) != tile_size or tile_size % 64 or not 64 <= tile_size <= 4096:
         raise SarzOptionError(f"tile size {tile_size}: expected a multiple of 64 from 64 to 4096")
     models = models_for_compression(model)
-    with bounded_gdal_cache(), opened_raster(src) as dataset:
+    with bounded_gdal_cache(), opened_raster(src) as dataset, memory_errors(dataset.name, COMPRESSING):
         bands = _checked_indexes(indexes, dataset)
         metadata = _metadata(dataset, bands, nodata)
         lossless = lossless_bands(metadata.descriptions, metadata.colorinterp)

@@ -24,6 +24,7 @@ from .container import Container, open_container
 from .errors import SarzError, SarzIOError, SarzOptionError, SarzWindowError
 from .gdal_cache import bounded_gdal_cache
 from .grid import Box
+from .memory import READING, memory_errors
 from .metadata import RasterMetadata
 from .output import atomic_output
 from .radiometry import checked_dtype
@@ -67,11 +68,11 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
     Raises
     ------
     SarzFormatError, SarzFileNotFoundError, SarzIOError, OutputExistsError, SarzOptionError, SarzWindowError,
-    ModelNotFoundError, DeviceError
+    ModelNotFoundError, DeviceError, SarzMemoryError
     """
     started = time.perf_counter()
     container = open_container(src)
-    with container.source, bounded_gdal_cache():
+    with container.source, bounded_gdal_cache(), memory_errors(container.source.name, READING):
         bands = _bands(indexes, container)
         box = _part(container, window, bounds)
         metadata = _output_metadata(container.header.metadata, bands, box, dtype)

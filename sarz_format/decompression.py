@@ -29,6 +29,7 @@ from .metadata import RasterMetadata
 from .output import atomic_output
 from .radiometry import checked_dtype
 from .reports import DecompressReport
+from .tiff_options import checked_creation_options
 
 Progress = Callable[[int, int], None]
 TIFF_BLOCK = 512
@@ -59,9 +60,9 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
     skip_damaged
         Leave out damaged tiles (nodata, or 0) instead of failing.
     compression
-        Of the GeoTIFF: "deflate", "zstd", "lzw", "none"...; by default none, and deflate in a COG.
+        Of the GeoTIFF, one of `tiff_options.COMPRESSIONS`; by default none, and deflate in a COG.
     creation_options
-        Further options of the GTiff (or COG) driver.
+        Further options of GDAL's GTiff (or COG) driver.
     device, batch_size, overwrite, progress
         As for `compress`.
 
@@ -71,6 +72,7 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
     ModelNotFoundError, DeviceError, SarzMemoryError
     """
     started = time.perf_counter()
+    options = checked_creation_options(compression, creation_options)
     container = open_container(src)
     with container.source, bounded_gdal_cache(), memory_errors(container.source.name, READING):
         bands = _bands(indexes, container)
@@ -80,7 +82,6 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
 
         decoder = WindowDecoder(container, device=device, batch_size=batch_size, overlap=overlap,
                                 on_damage="mask" if skip_damaged else "raise")
-        options = _creation_options(metadata, compression, creation_options)
 
         def write(path: Path, extra: Mapping[str, Any]) -> None:
             _write_geotiff(decoder, bands, box, metadata, path, extra, progress)
@@ -198,18 +199,10 @@ def _holds(dtype: np.dtype, value: float | int) -> bool:
     return math.isfinite(value) and value == int(value) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
-def _creation_options(metadata: RasterMetadata, compression: str | None,
-                      options: Mapping[str, Any] | None) -> dict[str, Any]:
-    chosen = {k.lower(): v for k, v in (options or {}).items()}
-    if compression is not None:
-        chosen["compress"] = compression
-    return chosen
-
-
 def _geotiff_defaults(metadata: RasterMetadata) -> dict[str, Any]:
     tiled = {"tiled": True, "blockxsize": TIFF_BLOCK, "blockysize": TIFF_BLOCK}
     small = metadata.width < TIFF_BLOCK or metadata.height < TIFF_BLOCK
-    return {"BIGTIFF": "IF_SAFER", "interleave": "band", "num_threads": "ALL_CPUS", **({} if small else tiled)}
+    return {"bigtiff": "IF_SAFER", "interleave": "band", "num_threads": "ALL_CPUS", **({} if small else tiled)}
 
 
 def _write_geotiff(decoder, bands: list[int], box: Box, metadata: RasterMetadata, path: Path,

@@ -117,6 +117,8 @@ def opened_raster(src: str | os.PathLike | DatasetReader) -> Iterator[DatasetRea
             return
         with rasterio.open(src) as dataset:
             yield dataset
+    except UnicodeEncodeError as exc:
+        raise SarzIOError(f"{name}: the file name is not UTF-8, so GDAL cannot open it; rename it or link to it") from exc
     except RasterioError as exc:
         local = "://" not in str(name) and not str(name).startswith("/vsi") and ":" not in str(name)
         if local and not Path(name).exists():

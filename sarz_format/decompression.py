@@ -110,6 +110,8 @@ def _gdal_errors(name: str) -> Iterator[None]:
         yield
     except SarzError:
         raise
+    except UnicodeEncodeError as exc:
+        raise SarzIOError(f"{name}: the name of its folder is not UTF-8, so GDAL cannot write there; rename it") from exc
     except (RasterioError, CPLE_BaseError, ValueError) as exc:
         reason = " ".join(str(exc.__cause__ or exc).split())
         raise SarzIOError(f"{name}: cannot be written: {reason}") from exc

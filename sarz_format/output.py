@@ -34,7 +34,9 @@ class TemporaryOutput:
         self._check_target()
         if not self.path.parent.is_dir():
             raise SarzFileNotFoundError(f"output directory {self.path.parent} does not exist; make it first")
-        self.temporary = self.path.with_name(f".{self.path.name[:60]}.{secrets.token_hex(6)}.part")
+        # GDAL is given UTF-8 only, so bytes that are none (surrogates in Python) stay out of the temporary name.
+        stem = self.path.name[:60].encode("utf-8", "ignore").decode("utf-8")
+        self.temporary = self.path.with_name(f".{stem}.{secrets.token_hex(6)}.part")
         with io_errors(f"cannot write in {self.path.parent}"):
             os.close(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
 

@@ -24,6 +24,7 @@ from .groups import model_groups
 from .header import Header
 from .memory import COMPRESSING, memory_errors
 from .metadata import RasterMetadata
+from .output import refuse_overwriting
 from .quality import DEFAULT_QUALITY, checked_quality
 from .radiometry import BandRadiometry, checked_dtype, checked_scale, choose_offset_db, detect_scale
 from .reports import CompressReport
@@ -49,7 +50,7 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     src
         Anything rasterio opens, or an open dataset (which stays open).
     dst
-        Path of the file to write.
+        Path of the file to write. Not a file that `src` is read from.
     quality
         0 (smallest) to 100 (finest).
     scale
@@ -84,6 +85,7 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
         raise SarzOptionError(f"tile size {tile_size}: expected a multiple of 64 from 64 to 4096")
     models = models_for_compression(model)
     with bounded_gdal_cache(), opened_raster(src) as dataset, memory_errors(dataset.name, COMPRESSING):
+        refuse_overwriting([dataset.name, *dataset.files], dst)
         bands = _checked_indexes(indexes, dataset)
         metadata = _metadata(dataset, bands, nodata)
         lossless = lossless_bands(metadata.descriptions, metadata.colorinterp)

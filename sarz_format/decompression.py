@@ -26,7 +26,7 @@ from .gdal_cache import bounded_gdal_cache
 from .grid import Box
 from .memory import READING, memory_errors
 from .metadata import RasterMetadata
-from .output import atomic_output
+from .output import atomic_output, refuse_overwriting
 from .radiometry import checked_dtype
 from .reports import DecompressReport
 from .tiff_options import checked_creation_options
@@ -75,6 +75,7 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
     options = checked_creation_options(compression, creation_options)
     container = open_container(src)
     with container.source, bounded_gdal_cache(), memory_errors(container.source.name, READING):
+        refuse_overwriting([container.source.name], dst)
         bands = _bands(indexes, container)
         box = _part(container, window, bounds)
         metadata = _output_metadata(container.header.metadata, bands, box, dtype)

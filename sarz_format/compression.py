@@ -140,15 +140,16 @@ def _checked_indexes(indexes: Sequence[int] | int | None, dataset: DatasetReader
     if indexes is None:
         return list(dataset.indexes)
     chosen = [indexes] if isinstance(indexes, int) else list(indexes)
-    bad = [i for i in chosen if i not in dataset.indexes]
+    bad = [i for i in chosen if not 1 <= i <= dataset.count]
     if bad or not chosen:
         raise SarzOptionError(f"band {bad[0] if bad else 'list is empty'}: {dataset.name} has bands 1 to {dataset.count}")
     return chosen
 
 
 def _metadata(dataset: DatasetReader, bands: list[int], nodata: float | None) -> RasterMetadata:
+    dtypes = dataset.dtypes
     for band in bands:
-        checked_dtype(dataset.dtypes[band - 1])
+        checked_dtype(dtypes[band - 1])
     metadata = RasterMetadata.from_dataset(dataset, bands)
     if nodata is None:
         return metadata
@@ -202,11 +203,12 @@ def _lossless_notes(metadata: RasterMetadata, lossless: Mapping[int, str]) -> It
 
 def _notes(dataset: DatasetReader, bands: list[int]) -> Iterator[str]:
     """What the file does not keep."""
-    flags = [dataset.mask_flag_enums[band - 1] for band in bands]
+    # Each of these attributes asks GDAL about every band.
+    all_flags, colours = dataset.mask_flag_enums, dataset.colorinterp
+    flags = [all_flags[band - 1] for band in bands]
     if any(MaskFlags.per_dataset in f and MaskFlags.alpha not in f for f in flags):
         yield "the raster's separate mask band is not kept; give --nodata to keep what it marks"
-    if any(dataset.mask_flag_enums[band - 1] == [MaskFlags.all_valid] and dataset.colorinterp[band - 1].name == "palette"
-           for band in bands):
+    if any(all_flags[band - 1] == [MaskFlags.all_valid] and colours[band - 1].name == "palette" for band in bands):
         yield "the raster's colour table is not kept"
 
 

@@ -139,13 +139,13 @@ class Encoder:
                  cols: list[int]) -> list[np.ndarray]:
         """Latents of some tiles of a strip, each seen with its neighbours' pixels."""
         model = engine.network.model
-        padded = padded_pixels(self.grid, strip, above, below, model.context * BLOCK)
+        padded = padded_pixels(self.grid, bands, strip, above, below, model.context * BLOCK)
 
         def lapped(col: int) -> np.ndarray:
             box = self.grid.tile_latents(strip.row, col)
             extended = box.grown(model.context)
             first = box.col0 * BLOCK
-            part = padded[bands, : extended.shape[0] * BLOCK, first : first + extended.shape[1] * BLOCK]
+            part = padded[:, : extended.shape[0] * BLOCK, first : first + extended.shape[1] * BLOCK].copy()
             inside = extended.intersection(self.grid.latents).scaled(BLOCK).slices(extended.scaled(BLOCK))
             lap_analysis(part[(slice(None), *inside)], model.P)
             return part[:, BLOCK:-BLOCK, BLOCK:-BLOCK]

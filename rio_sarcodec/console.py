@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rasterio.errors import NotGeoreferencedWarning
 
-from sarz_format.errors import TileDamageWarning
+from sarz_format.errors import LargeTileWarning, TileDamageWarning
 
 from .failures import failure_text, printable
 
@@ -86,6 +86,7 @@ class Console:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("always", TileDamageWarning)
+                warnings.simplefilter("always", LargeTileWarning)
                 # Said of inputs in radar geometry, and of every output before its ground control points are set.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 warnings.showwarning = keep

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .container_writer import ContainerWriter
-from .errors import SarzFileNotFoundError, SarzIOError, SarzOptionError, UnsupportedRasterError
+from .errors import LargeTileWarning, SarzFileNotFoundError, SarzIOError, SarzOptionError, UnsupportedRasterError
+from .footprint import LARGE_TILE, compression_bytes
 from .gdal_cache import bounded_gdal_cache
 from .groups import model_groups
 from .header import Header
@@ -56,7 +58,7 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     scale
         What the pixels are: "amplitude", "intensity", "db", or "auto".
     tile_size
-        Pixels a side, a multiple of 64 from 64 to 4096.
+        Pixels a side, a multiple of 64 from 64 to 4096. From 2048 on, a LargeTileWarning estimates the memory.
     indexes
         Bands to keep, from 1; all by default.
     nodata
@@ -93,6 +95,8 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
         header = Header(metadata, int(tile_size), chosen, reason, tuple(r.offset_db for r in radiometry), int(quality),
                         model_groups(metadata.descriptions, models, lossless),
                         (*_lossless_notes(metadata, lossless), *_notes(dataset, bands)))
+        if tile_size >= LARGE_TILE:
+            _warn_of_memory(dataset.name, header)
         with ContainerWriter(dst, header, overwrite=overwrite) as writer:
             from .codec.device import resolve_batch, resolve_device
             from .encoder import Encoder
@@ -102,6 +106,15 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
             encoder.encode(lambda row: _read_row(dataset, bands, header, row), writer, progress or _no_progress)
             size = writer.finish(encoder.statistics)
         return _report(dataset.name, os.fspath(dst), header, encoder, size, time.perf_counter() - started)
+
+
+def _warn_of_memory(name: str, header: Header) -> None:
+    from .codec.pool import worker_count
+
+    gibibytes = compression_bytes(header, worker_count()) / 2**30
+    warnings.warn(LargeTileWarning(
+        f"{name}: tiles of {header.tile_size} pixels take about {gibibytes:.1f} GiB of memory to compress, and much to read "
+        "a window of; smaller tiles (tile_size, --tile-size) or fewer threads (OMP_NUM_THREADS) take less"), stacklevel=3)
 
 
 def _no_progress(done: int, total: int) -> None:

@@ -102,5 +102,9 @@ class DeviceError(SarzError, RuntimeError):
     """The device asked for is not available."""
 
 
+class LargeTileWarning(UserWarning):
+    """Tiles so large were asked for that compressing takes much memory; says about how much."""
+
+
 class TileDamageWarning(UserWarning):
     """A damaged tile was masked (``on_damage="mask"``)."""

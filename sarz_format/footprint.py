@@ -1,0 +1,42 @@
+"""About how much memory compressing takes, for a warning before it starts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .header import Header
+
+LARGE_TILE = 2048
+"""Tiles of this many pixels a side and more are warned of: memory grows with the area of a tile."""
+
+BASE_BYTES = 450 << 20
+"""Python with torch, numba, GDAL's cache and the models."""
+
+ROWS_HELD = 3
+"""Rows of tiles in memory: above, current and below."""
+
+SAMPLE_BYTES = 1 + 2 + 2
+"""Of a band pixel of such a row besides its value: class, fixed-point dB and latents."""
+
+WORK_BYTES = 40
+"""Of a band pixel of a tile while networks and entropy coder work on it: 32 to 44 were measured (docs/design.md)."""
+
+
+def compression_bytes(header: Header, workers: int) -> int:
+    """About the most memory that compressing a raster takes.
+
+    Parameters
+    ----------
+    header
+        Of the file to be.
+    workers
+        Tiles that are worked on at once.
+    """
+    grid, metadata = header.grid, header.metadata
+    itemsize = np.dtype(metadata.dtype).itemsize
+    height, width = min(grid.tile_size, metadata.height), min(grid.tile_size, metadata.width)
+    row_samples = height * metadata.width * metadata.count
+    rows = row_samples * (min(ROWS_HELD, grid.rows) * (itemsize + SAMPLE_BYTES) + itemsize * (grid.rows > 1))
+    largest_group = max(len(group.bands) for group in header.groups)
+    work = height * width * largest_group * WORK_BYTES * min(workers, grid.cols)
+    return BASE_BYTES + rows + work

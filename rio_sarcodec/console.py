@@ -77,11 +77,18 @@ class Console:
 
     @contextmanager
     def warnings_of(self, name: str) -> Iterator[None]:
-        """Show Python warnings as one line each with the file's name, each text once, after the progress bar."""
+        """Show Python warnings as one line each with the file's name, each text once, after the progress bar.
+
+        What has to be known before the work starts is shown at once.
+        """
         texts: dict[str, None] = {}
 
         def keep(message: Warning | str, *_: object, **__: object) -> None:
-            texts[failure_text(message, name)] = None
+            text = failure_text(message, name)
+            if isinstance(message, LargeTileWarning):
+                click.echo(f"Warning: {text}", err=True)
+            else:
+                texts[text] = None
 
         try:
             with warnings.catch_warnings():

@@ -12,6 +12,7 @@ from rasterio.rio.main import main_group
 from test_header import WEIGHTS, header
 
 import sarz_format as sarz
+from rio_sarcodec.console import Console
 from sarz_format import compression
 from sarz_format.footprint import compression_bytes
 from sarz_format.header import BandGroup
@@ -49,6 +50,13 @@ def test_large_tiles_are_warned_of_before_any_work(spatialist_db: Path, tmp_path
         warnings.simplefilter("error")
         with pytest.raises(sarz.LargeTileWarning):
             sarz.compress(spatialist_db, tmp_path / "y.sarz", tile_size=size)
+
+
+def test_the_command_line_shows_it_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console().warnings_of("x.tif"):
+        warnings.warn(sarz.LargeTileWarning("much memory"), stacklevel=1)
+        assert capsys.readouterr().err == "Warning: x.tif: much memory\n"
+    assert capsys.readouterr().err == ""
 
 
 def test_usual_tiles_are_not(spatialist_db: Path, tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ class TemporaryOutput:
         # A symbolic link is followed, so that overwriting replaces the file and not the link.
         self.path = Path(os.path.realpath(os.fspath(path)))
         self._overwrite = overwrite
-        self._check_target()
+        with io_errors(f"cannot write {self.path}"):  # a name that is too long, for example
+            self._check_target()
         if not self.path.parent.is_dir():
             raise SarzFileNotFoundError(f"output directory {self.path.parent} does not exist; make it first")
         # GDAL is given UTF-8 only, so bytes that are none (surrogates in Python) stay out of the temporary name.

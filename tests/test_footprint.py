@@ -33,7 +33,7 @@ def estimate_mib(size: int, bands: int, width: int, height: int, dtype: str) -> 
     ((2048, 2, 8192, 4096, "float32"), 1904),
 ])
 def test_the_estimate_is_near_what_was_measured(arguments: tuple, measured_mib: float) -> None:
-    assert estimate_mib(*arguments) == pytest.approx(measured_mib, rel=0.2)
+    assert estimate_mib(*arguments) == pytest.approx(measured_mib, rel=0.1)
 
 
 def test_the_estimate_follows_the_raster_not_the_tile() -> None:

@@ -88,3 +88,12 @@ def test_memory_files_and_overwriting_still_work(raster: Path) -> None:
     with rasterio.MemoryFile(raster.read_bytes()) as memory, memory.open() as dataset:
         sarz.compress(dataset, raster.with_suffix(".sarz"))
         sarz.compress(dataset, raster.with_suffix(".sarz"), overwrite=True)
+
+
+def test_open_files_and_datasets_of_compressed_files(raster: Path) -> None:
+    compressed = raster.with_suffix(".sarz")
+    sarz.compress(raster, compressed)
+    with open(compressed, "rb") as file, pytest.raises(sarz.SarzOptionError, match="same file as the input"):
+        sarz.decompress(file, compressed, overwrite=True)
+    with sarz.open(compressed) as dataset, pytest.raises(sarz.SarzOptionError, match="same file as the input"):
+        sarz.compress(dataset, compressed, overwrite=True)

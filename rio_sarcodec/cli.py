@@ -6,16 +6,22 @@ import click
 
 from .compress import compress
 from .decompress import decompress
+from .failures import one_line_failures, printable
 from .info import info
 
 
 def _show_versions(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
+    _echo_versions()
+    ctx.exit()
+
+
+@one_line_failures
+def _echo_versions() -> None:
     from .versions import versions_text
 
-    click.echo(versions_text())
-    ctx.exit()
+    click.echo(printable(versions_text()))
 
 
 @click.group(short_help="Compress SAR rasters to .sarz, and back.")

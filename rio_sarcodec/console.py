@@ -14,9 +14,9 @@ from typing import Any
 import click
 from rasterio.errors import NotGeoreferencedWarning
 
-from sarz_format.errors import TileDamageWarning
+from sarz_format.errors import LargeTileWarning, TileDamageWarning
 
-from .failures import failure_text
+from .failures import failure_text, printable
 
 Progress = Callable[[int, int], None]
 """``(tiles done, tiles in all)``."""
@@ -26,7 +26,7 @@ class TileBar:
     """A progress bar in tiles that appears with the first call, when the number of tiles is known."""
 
     def __init__(self, label: str) -> None:
-        self._label = label
+        self._label = printable(label)
         self._bar: Any = None
 
     def __call__(self, done: int, total: int) -> None:
@@ -52,12 +52,12 @@ class Console:
         if self.as_json:
             click.echo(json.dumps(jsonable(report), allow_nan=False))
         elif not self.quiet:
-            click.echo(text)
+            click.echo(printable(text))
 
     def note(self, text: str) -> None:
         """Print `text` for a reader; neither quiet nor JSON output has it."""
         if not self.quiet and not self.as_json:
-            click.echo(text)
+            click.echo(printable(text))
 
     def error(self, error: BaseException, name: str) -> None:
         """One line on standard error about the file `name`."""
@@ -77,15 +77,23 @@ class Console:
 
     @contextmanager
     def warnings_of(self, name: str) -> Iterator[None]:
-        """Show Python warnings as one line each with the file's name, each text once, after the progress bar."""
+        """Show Python warnings as one line each with the file's name, each text once, after the progress bar.
+
+        What has to be known before the work starts is shown at once.
+        """
         texts: dict[str, None] = {}
 
         def keep(message: Warning | str, *_: object, **__: object) -> None:
-            texts[failure_text(message, name)] = None
+            text = failure_text(message, name)
+            if isinstance(message, LargeTileWarning):
+                click.echo(f"Warning: {text}", err=True)
+            else:
+                texts[text] = None
 
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("always", TileDamageWarning)
+                warnings.simplefilter("always", LargeTileWarning)
                 # Said of inputs in radar geometry, and of every output before its ground control points are set.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 warnings.showwarning = keep

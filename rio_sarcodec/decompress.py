@@ -5,16 +5,13 @@ from __future__ import annotations
 import click
 from rasterio.rio import options as rio_options
 
+from sarz_format.tiff_options import COMPRESSIONS, reserved_options
+
 from . import options
 from .batch import Report, run_jobs
 from .console import Console, Progress
 from .failures import MisuseError, one_line_failures
 from .jobs import Job, check_summary, decompress_jobs
-
-NOT_CREATION_OPTIONS = frozenset(
-    {"driver", "width", "height", "count", "dtype", "crs", "transform", "gcps", "rpcs", "nodata", "sharing", "opener"}
-)
-"""rasterio takes these and creation options alike, but they are what the file itself says."""
 
 
 @click.command(short_help="Write .sarz files back as GeoTIFF.")
@@ -40,7 +37,7 @@ NOT_CREATION_OPTIONS = frozenset(
 )
 @click.option(
     "--tiff-compress",
-    type=click.Choice(["deflate", "zstd", "lzw", "lerc_deflate", "lerc_zstd", "packbits", "none"], case_sensitive=False),
+    type=click.Choice(COMPRESSIONS, case_sensitive=False),
     help="Lossless compression of the GeoTIFF.",
 )
 @rio_options.creation_options
@@ -85,8 +82,8 @@ def decompress(
     """
     if window is not None and bounds is not None:
         raise MisuseError("--window and --bounds exclude each other; give one of them")
-    for name in sorted(NOT_CREATION_OPTIONS & creation_options.keys()):
-        raise MisuseError(f"--co {name.upper()}: not a creation option of a GeoTIFF; see gdalinfo --format GTiff")
+    for name in reserved_options(creation_options):
+        raise MisuseError(f"--co {name}: not a creation option of a GeoTIFF, the file itself says it; see gdalinfo --format GTiff")
     jobs = decompress_jobs(files, output)
     check_summary(summary, jobs, overwrite)
     with ctx.obj["env"]:

@@ -33,7 +33,12 @@ class MisuseError(click.ClickException):
 def failure_text(error: BaseException | str, name: str | None = None) -> str:
     """`error` on one line, with the file's `name` in front where the message does not mention it."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if name is None or name in text else f"{name}: {text}"
+    return printable(text if name is None or name in text else f"{name}: {text}")
+
+
+def printable(text: str) -> str:
+    """`text` with what no output can encode, bytes of file names that are not UTF-8, as ``\\udce9`` and the like."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def one_line_failures(command: Callable[P, R]) -> Callable[P, R]:

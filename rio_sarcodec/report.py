@@ -42,10 +42,10 @@ def _shape_text(report: dict[str, Any]) -> str:
 
 
 def _error_text(errors: dict[str, Any]) -> str:
-    """RMSE, bias and worst error; a raster without a valid pixel has none."""
+    """RMSE, bias and worst error; there is none where no pixel went through the model."""
     rmse_db = errors["rmse_db"]
     if rmse_db is None or math.isnan(rmse_db):
-        return "nothing to measure (no valid pixel)"
+        return "nothing to measure (no pixel went through the model)"
     return f"RMSE {rmse_db:.3f} dB, bias {errors['bias_db']:+.3f} dB, worst {errors['max_error_db']:.2f} dB"
 
 

@@ -83,7 +83,7 @@ def _profile(metadata: RasterMetadata, options: Mapping[str, Any]) -> dict[str, 
     name = str(options.get("compress") or "deflate").lower()
     name = "raw" if name == "none" else name
     if name not in cog_profiles:
-        raise SarzOptionError(f"compression {name!r}: expected one of {', '.join(sorted(cog_profiles))}")
+        raise SarzOptionError(f"compression {name!r} of a COG: expected one of {', '.join(sorted(cog_profiles))}")
     profile = {k: v for k, v in cog_profiles.get(name).items() if k != "driver"}
     if "blocksize" in chosen:  # As GDAL's COG driver calls it.
         chosen["blockxsize"] = chosen["blockysize"] = chosen.pop("blocksize")

@@ -6,7 +6,8 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,22 +19,24 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .container_writer import ContainerWriter
-from .errors import SarzFileNotFoundError, SarzIOError, SarzOptionError, UnsupportedRasterError
+from .errors import LargeTileWarning, SarzFileNotFoundError, SarzIOError, SarzOptionError, UnsupportedRasterError
+from .footprint import LARGE_TILE, compression_bytes
 from .gdal_cache import bounded_gdal_cache
 from .groups import model_groups
 from .header import Header
+from .memory import COMPRESSING, memory_errors
 from .metadata import RasterMetadata
+from .output import refuse_overwriting
 from .quality import DEFAULT_QUALITY, checked_quality
 from .radiometry import BandRadiometry, checked_dtype, checked_scale, choose_offset_db, detect_scale
 from .reports import CompressReport
+from .roles import lossless_bands
+from .sampling import Sample, scaled_values, take_sample
 from .statistics import BandStatistics
 from .weights import models_for_compression
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
-
-SAMPLE_WINDOWS, SAMPLE_SIDE = 5, 128
-"""The sample that decides scale and offset: a grid of 5 x 5 windows of 128 x 128 pixels."""
 
 Progress = Callable[[int, int], None]
 
@@ -49,13 +52,13 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     src
         Anything rasterio opens, or an open dataset (which stays open).
     dst
-        Path of the file to write.
+        Path of the file to write. Not a file that `src` is read from.
     quality
         0 (smallest) to 100 (finest).
     scale
         What the pixels are: "amplitude", "intensity", "db", or "auto".
     tile_size
-        Pixels a side, a multiple of 64 from 64 to 4096.
+        Pixels a side, a multiple of 64 from 64 to 4096. From 2048 on, a LargeTileWarning estimates the memory.
     indexes
         Bands to keep, from 1; all by default.
     nodata
@@ -75,7 +78,7 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
         If `src` cannot be read or `dst` cannot be written.
     UnsupportedRasterError
         If the dtype is complex or unknown, or the raster is empty.
-    SarzOptionError, OutputExistsError, ModelNotFoundError, DeviceError
+    SarzOptionError, OutputExistsError, ModelNotFoundError, DeviceError, SarzMemoryError
     """
     started = time.perf_counter()
     checked_quality(quality)
@@ -83,12 +86,17 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     if isinstance(tile_size, bool) or int(tile_size) != tile_size or tile_size % 64 or not 64 <= tile_size <= 4096:
         raise SarzOptionError(f"tile size {tile_size}: expected a multiple of 64 from 64 to 4096")
     models = models_for_compression(model)
-    with bounded_gdal_cache(), opened_raster(src) as dataset:
+    with bounded_gdal_cache(), opened_raster(src) as dataset, memory_errors(dataset.name, COMPRESSING):
+        refuse_overwriting([dataset.name, *dataset.files], dst)
         bands = _checked_indexes(indexes, dataset)
         metadata = _metadata(dataset, bands, nodata)
-        chosen, reason, radiometry = _radiometry(dataset, bands, metadata, scale)
+        lossless = lossless_bands(metadata.descriptions, metadata.colorinterp)
+        chosen, reason, radiometry = _radiometry(dataset, bands, metadata, scale, lossless)
         header = Header(metadata, int(tile_size), chosen, reason, tuple(r.offset_db for r in radiometry), int(quality),
-                        model_groups(metadata.descriptions, models), tuple(_notes(dataset, bands)))
+                        model_groups(metadata.descriptions, models, lossless),
+                        (*_lossless_notes(metadata, lossless), *_notes(dataset, bands)))
+        if tile_size >= LARGE_TILE:
+            _warn_of_memory(dataset.name, header)
         with ContainerWriter(dst, header, overwrite=overwrite) as writer:
             from .codec.device import resolve_batch, resolve_device
             from .encoder import Encoder
@@ -98,6 +106,15 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
             encoder.encode(lambda row: _read_row(dataset, bands, header, row), writer, progress or _no_progress)
             size = writer.finish(encoder.statistics)
         return _report(dataset.name, os.fspath(dst), header, encoder, size, time.perf_counter() - started)
+
+
+def _warn_of_memory(name: str, header: Header) -> None:
+    from .codec.pool import worker_count
+
+    gibibytes = compression_bytes(header, worker_count()) / 2**30
+    warnings.warn(LargeTileWarning(
+        f"{name}: tiles of {header.tile_size} pixels take about {gibibytes:.1f} GiB of memory to compress, and much to read "
+        "a window of; smaller tiles (tile_size, --tile-size) or fewer threads (OMP_NUM_THREADS) take less"), stacklevel=3)
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -115,6 +132,8 @@ def opened_raster(src: str | os.PathLike | DatasetReader) -> Iterator[DatasetRea
             return
         with rasterio.open(src) as dataset:
             yield dataset
+    except UnicodeEncodeError as exc:
+        raise SarzIOError(f"{name}: the file name is not UTF-8, so GDAL cannot open it; rename it or link to it") from exc
     except RasterioError as exc:
         local = "://" not in str(name) and not str(name).startswith("/vsi") and ":" not in str(name)
         if local and not Path(name).exists():
@@ -134,15 +153,16 @@ def _checked_indexes(indexes: Sequence[int] | int | None, dataset: DatasetReader
     if indexes is None:
         return list(dataset.indexes)
     chosen = [indexes] if isinstance(indexes, int) else list(indexes)
-    bad = [i for i in chosen if i not in dataset.indexes]
+    bad = [i for i in chosen if not 1 <= i <= dataset.count]
     if bad or not chosen:
         raise SarzOptionError(f"band {bad[0] if bad else 'list is empty'}: {dataset.name} has bands 1 to {dataset.count}")
     return chosen
 
 
 def _metadata(dataset: DatasetReader, bands: list[int], nodata: float | None) -> RasterMetadata:
+    dtypes = dataset.dtypes
     for band in bands:
-        checked_dtype(dataset.dtypes[band - 1])
+        checked_dtype(dtypes[band - 1])
     metadata = RasterMetadata.from_dataset(dataset, bands)
     if nodata is None:
         return metadata
@@ -155,58 +175,53 @@ def _metadata(dataset: DatasetReader, bands: list[int], nodata: float | None) ->
     return replace(metadata, nodata=(nodata,) * metadata.count)
 
 
-def _radiometry(dataset: DatasetReader, bands: list[int], metadata: RasterMetadata,
-                scale: str) -> tuple[str, str, list[BandRadiometry]]:
-    """Scale, why, and the conversion of each band, from a deterministic sample."""
-    dtype = np.dtype(metadata.dtype)
-    sample = _sample(dataset, bands)
-    valid = [_valid_sample(values, nodata) for values, nodata in zip(sample, metadata.nodata)]
-    chosen, reason = scale, "asked for"
-    if scale == "auto":
-        chosen, reason = detect_scale(metadata.tags.get("", {}), metadata.units, dtype, np.concatenate(valid))
-    radiometry = []
-    for band, values in enumerate(valid):
-        gain, bias = (metadata.scales[band], metadata.offsets[band]) if chosen == "db" else (1.0, 0.0)
-        if gain == 0 or not math.isfinite(gain) or not math.isfinite(bias):
-            raise UnsupportedRasterError(f"band {band + 1} has scale {gain} and offset {bias}: expected finite numbers "
-                                         "and a scale that is not 0; correct them with rio edit-info")
-        start = BandRadiometry(dtype, chosen, 0, gain, bias, metadata.nodata[band])
-        radiometry.append(replace(start, offset_db=choose_offset_db(start, values)))
-    return chosen, reason, radiometry
+def _radiometry(dataset: DatasetReader, bands: list[int], metadata: RasterMetadata, scale: str,
+                lossless: Collection[int]) -> tuple[str, str, list[BandRadiometry]]:
+    """Scale, why, and the conversion of each band, from a deterministic sample of those that are backscatter."""
+    coded = [band for band in range(len(bands)) if band not in lossless]
+    sample = take_sample(dataset, [bands[band] for band in coded], [metadata.nodata[band] for band in coded])
+    chosen, reason = (scale, "asked for") if scale != "auto" else _detected(metadata, coded, sample)
+    pixels = dict(zip(coded, sample.values))
+    return chosen, reason, [_band_radiometry(metadata, band, chosen, pixels.get(band)) for band in range(len(bands))]
 
 
-def _sample(dataset: DatasetReader, bands: list[int]) -> np.ndarray:
-    """Values ``(bands, n)`` of windows on a regular grid; of small rasters everything."""
-    height, width = dataset.shape
-    if height * width <= SAMPLE_WINDOWS**2 * SAMPLE_SIDE**2:
-        return dataset.read(bands).reshape(len(bands), -1)
-    parts = []
-    for row in _starts(height):
-        for col in _starts(width):
-            window = Window(col, row, min(SAMPLE_SIDE, width), min(SAMPLE_SIDE, height))
-            parts.append(dataset.read(bands, window=window).reshape(len(bands), -1))
-    return np.concatenate(parts, axis=1)
+def _band_radiometry(metadata: RasterMetadata, band: int, scale: str, sample: np.ndarray | None) -> BandRadiometry:
+    """The conversion of one band by its sampled pixels; None is a band that is kept losslessly."""
+    gain, bias = (metadata.scales[band], metadata.offsets[band]) if scale == "db" else (1.0, 0.0)
+    if gain == 0 or not math.isfinite(gain) or not math.isfinite(bias):
+        raise UnsupportedRasterError(f"band {band + 1} has scale {gain} and offset {bias}: expected finite numbers "
+                                     "and a scale that is not 0; correct them with rio edit-info")
+    start = BandRadiometry(np.dtype(metadata.dtype), scale, 0, gain, bias, metadata.nodata[band], sample is not None)
+    return start if sample is None else replace(start, offset_db=choose_offset_db(start, sample))
 
 
-def _starts(size: int) -> list[int]:
-    last = max(0, size - SAMPLE_SIDE)
-    return sorted({last * i // (SAMPLE_WINDOWS - 1) for i in range(SAMPLE_WINDOWS)})
+def _detected(metadata: RasterMetadata, bands: list[int], sample: Sample) -> tuple[str, str]:
+    """``(scale, reason)`` of the backscatter `bands`: what their scales and offsets make of the sampled pixels decides."""
+    if not bands:
+        return "amplitude", "no band is backscatter"
+    scaled = [scaled_values(values, metadata.scales[band], metadata.offsets[band])
+              for band, values in zip(bands, sample.values)]
+    units = tuple(metadata.units[band] for band in bands)
+    unlike = any((metadata.scales[band], metadata.offsets[band]) != (1, 0) for band in bands)
+    scale, reason = detect_scale(metadata.tags.get("", {}), units, np.dtype(metadata.dtype), np.concatenate(scaled),
+                                 unlike)
+    return scale, f"{reason}; {sample.note}" if sample.note else reason
 
 
-def _valid_sample(values: np.ndarray, nodata: float | int | None) -> np.ndarray:
-    keep = np.isfinite(values) & (values != 0)
-    if nodata is not None and not math.isnan(nodata):
-        keep &= values != nodata
-    return values[keep]
+def _lossless_notes(metadata: RasterMetadata, lossless: Mapping[int, str]) -> Iterator[str]:
+    for band, role in sorted(lossless.items()):
+        name = f" ({metadata.descriptions[band]})" if metadata.descriptions[band] else ""
+        yield f"band {band + 1}{name} is {role}: kept losslessly"
 
 
 def _notes(dataset: DatasetReader, bands: list[int]) -> Iterator[str]:
     """What the file does not keep."""
-    flags = [dataset.mask_flag_enums[band - 1] for band in bands]
+    # Each of these attributes asks GDAL about every band.
+    all_flags, colours = dataset.mask_flag_enums, dataset.colorinterp
+    flags = [all_flags[band - 1] for band in bands]
     if any(MaskFlags.per_dataset in f and MaskFlags.alpha not in f for f in flags):
         yield "the raster's separate mask band is not kept; give --nodata to keep what it marks"
-    if any(dataset.mask_flag_enums[band - 1] == [MaskFlags.all_valid] and dataset.colorinterp[band - 1].name == "palette"
-           for band in bands):
+    if any(all_flags[band - 1] == [MaskFlags.all_valid] and colours[band - 1].name == "palette" for band in bands):
         yield "the raster's colour table is not kept"
 
 

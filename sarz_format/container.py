@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Literal
 
+import numpy as np
+
 from .container_writer import ContainerWriter
 from .errors import DamagedTileError, SarzFormatError
 from .header import Header, unpack_header
 from .index import ENTRY_BYTES, TileEntry, TileIndex, checked_tile_count, unpack_index
+from .part_limits import check_part_lengths
 from .preamble import PREAMBLE_BYTES, Preamble, check_crc, unpack_preamble
 from .source import Source, open_source
 from .statistics import BAND_BYTES, BandStatistics, unpack_statistics
@@ -136,6 +139,8 @@ def _read_container(source: Source) -> Container:
         statistics = unpack_statistics(packed, header.metadata.count)
         packed = section(preamble.index_offset, tiles * ENTRY_BYTES, preamble.index_crc, "tile index")
         index = unpack_index(packed, header.grid, len(header.groups), preamble.coarse_section, preamble.detail_section)
+        bands = [len(group.bands) for group in header.groups]
+        check_part_lengths(index, bands, np.dtype(header.metadata.dtype).itemsize)
     except SarzFormatError as exc:
         if str(exc).startswith(source.name):
             raise

@@ -17,6 +17,7 @@ from .errors import SarzFormatError, SarzOptionError
 from .grid import BLOCK, Box
 from .header import Header
 from .mask import EXACT, NODATA, ZERO, representable
+from .memory import READING, memory_errors
 from .radiometry import BandRadiometry
 from .read_statistics import ReadStatistics
 from .reader_options import DEFAULT_CACHE_BYTES
@@ -110,9 +111,13 @@ class WindowDecoder:
 
         Raises
         ------
-        DamagedTileError, SarzIOError, TruncatedFileError
+        DamagedTileError, SarzIOError, TruncatedFileError, SarzMemoryError
         """
-        window = Box(row_off, col_off, row_off + height, col_off + width)
+        with memory_errors(self.container.source.name, READING):
+            return self._read(bands, Box(row_off, col_off, row_off + height, col_off + width))
+
+    def _read(self, bands: Sequence[int], window: Box) -> tuple[np.ndarray, np.ndarray | None]:
+        height, width = window.shape
         values = np.empty((len(bands), height, width), self.header.metadata.dtype)
         damaged = np.zeros(values.shape, bool)
         for group, entry in enumerate(self.header.groups):

@@ -18,15 +18,18 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.windows import Window, from_bounds
 
+from .casting import cast_bands
 from .cog import write_cog
 from .container import Container, open_container
 from .errors import SarzError, SarzIOError, SarzOptionError, SarzWindowError
 from .gdal_cache import bounded_gdal_cache
 from .grid import Box
+from .memory import READING, memory_errors
 from .metadata import RasterMetadata
-from .output import atomic_output
+from .output import atomic_output, refuse_overwriting
 from .radiometry import checked_dtype
 from .reports import DecompressReport
+from .tiff_options import checked_creation_options
 
 Progress = Callable[[int, int], None]
 TIFF_BLOCK = 512
@@ -57,20 +60,22 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
     skip_damaged
         Leave out damaged tiles (nodata, or 0) instead of failing.
     compression
-        Of the GeoTIFF: "deflate", "zstd", "lzw", "none"...; by default none, and deflate in a COG.
+        Of the GeoTIFF, one of `tiff_options.COMPRESSIONS`; by default none, and deflate in a COG.
     creation_options
-        Further options of the GTiff (or COG) driver.
+        Further options of GDAL's GTiff (or COG) driver.
     device, batch_size, overwrite, progress
         As for `compress`.
 
     Raises
     ------
     SarzFormatError, SarzFileNotFoundError, SarzIOError, OutputExistsError, SarzOptionError, SarzWindowError,
-    ModelNotFoundError, DeviceError
+    ModelNotFoundError, DeviceError, SarzMemoryError
     """
     started = time.perf_counter()
+    options = checked_creation_options(compression, creation_options)
     container = open_container(src)
-    with container.source, bounded_gdal_cache():
+    with container.source, bounded_gdal_cache(), memory_errors(container.source.name, READING):
+        refuse_overwriting([container.source.name], dst)
         bands = _bands(indexes, container)
         box = _part(container, window, bounds)
         metadata = _output_metadata(container.header.metadata, bands, box, dtype)
@@ -78,7 +83,6 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
 
         decoder = WindowDecoder(container, device=device, batch_size=batch_size, overlap=overlap,
                                 on_damage="mask" if skip_damaged else "raise")
-        options = _creation_options(metadata, compression, creation_options)
 
         def write(path: Path, extra: Mapping[str, Any]) -> None:
             _write_geotiff(decoder, bands, box, metadata, path, extra, progress)
@@ -107,6 +111,8 @@ def _gdal_errors(name: str) -> Iterator[None]:
         yield
     except SarzError:
         raise
+    except UnicodeEncodeError as exc:
+        raise SarzIOError(f"{name}: the name of its folder is not UTF-8, so GDAL cannot write there; rename it") from exc
     except (RasterioError, CPLE_BaseError, ValueError) as exc:
         reason = " ".join(str(exc.__cause__ or exc).split())
         raise SarzIOError(f"{name}: cannot be written: {reason}") from exc
@@ -196,18 +202,10 @@ def _holds(dtype: np.dtype, value: float | int) -> bool:
     return math.isfinite(value) and value == int(value) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
-def _creation_options(metadata: RasterMetadata, compression: str | None,
-                      options: Mapping[str, Any] | None) -> dict[str, Any]:
-    chosen = {k.lower(): v for k, v in (options or {}).items()}
-    if compression is not None:
-        chosen["compress"] = compression
-    return chosen
-
-
 def _geotiff_defaults(metadata: RasterMetadata) -> dict[str, Any]:
     tiled = {"tiled": True, "blockxsize": TIFF_BLOCK, "blockysize": TIFF_BLOCK}
     small = metadata.width < TIFF_BLOCK or metadata.height < TIFF_BLOCK
-    return {"BIGTIFF": "IF_SAFER", "interleave": "band", "num_threads": "ALL_CPUS", **({} if small else tiled)}
+    return {"bigtiff": "IF_SAFER", "interleave": "band", "num_threads": "ALL_CPUS", **({} if small else tiled)}
 
 
 def _write_geotiff(decoder, bands: list[int], box: Box, metadata: RasterMetadata, path: Path,
@@ -223,7 +221,7 @@ def _write_geotiff(decoder, bands: list[int], box: Box, metadata: RasterMetadata
         for row in range(box.row0 // grid.tile_size, -(-box.row1 // grid.tile_size)):
             strip = box.intersection(Box(row * grid.tile_size, box.col0, (row + 1) * grid.tile_size, box.col1))
             values, _ = decoder.read(bands, strip.row0, strip.col0, *strip.shape)
-            values = _cast(values, np.dtype(metadata.dtype), metadata.nodata)
+            values = cast_bands(values, np.dtype(metadata.dtype), metadata.nodata)
             if pending is not None:
                 pending.result()
             target = Window(0, strip.row0 - box.row0, strip.shape[1], strip.shape[0])
@@ -233,18 +231,3 @@ def _write_geotiff(decoder, bands: list[int], box: Box, metadata: RasterMetadata
                 progress(done, total)
         if pending is not None:
             pending.result()
-
-
-def _cast(values: np.ndarray, dtype: np.dtype, nodata: Sequence[float | int | None]) -> np.ndarray:
-    """Values in another dtype: rounded to whole numbers and clipped to its range; nodata stays nodata."""
-    if values.dtype == dtype:
-        return values
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return values.astype(dtype)
-    info = np.iinfo(dtype)
-    rounded = np.rint(values.astype(np.float64))
-    bad = np.isnan(rounded)
-    low, high = np.nextafter(float(info.min), 0), np.nextafter(float(info.max), 0)
-    out = np.where(bad, 0, rounded).clip(info.min if info.bits < 64 else low, info.max if info.bits < 64 else high)
-    return out.astype(dtype)

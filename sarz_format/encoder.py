@@ -16,30 +16,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .analysis import analyse, hyperlatents
 from .codec.device import Engine, load_engine
-from .codec.lapping import lap_analysis
-from .codec.mosaic import BatchRunner, batches, frame_of, synthesise
-from .codec.network import Frame
+from .codec.mosaic import BatchRunner, batches, synthesise
 from .codec.pool import map_batches, parallel_map
 from .codec.tile import pack_coarse, pack_detail
 from .container_writer import ContainerWriter
 from .fallback import encode_lossless
-from .grid import BLOCK, HYPER
 from .header import Header
 from .index import EMPTY, FALLBACK
-from .mask import VALID, class_plane
-from .quality import nominal_step_db
+from .mask import EXACT, VALID, class_plane
+from .measure import badly_served, band_errors
 from .radiometry import BandRadiometry
 from .statistics import BandStatistics
-from .strips import Strip, make_strip, padded_pixels
+from .strips import Strip, make_strip
 from .timing import Stages
+from .trial import Trial
 from .weights import ModelInfo
 
 RowReader = Callable[[int], np.ndarray]
 """Values ``(bands, height, width)`` of a row of tiles."""
-
-FALLBACK_ERROR_STEPS = 0.75
-"""A tile whose RMSE exceeds this many nominal steps is stored losslessly: about three times what SAR rasters show."""
 
 
 @dataclass(slots=True)
@@ -117,7 +113,31 @@ class Encoder:
                     ahead = reader.submit(read_row, row + 1)
                 with self._stages("prepare pixels"):
                     strip = make_strip(self.header, self.radiometry, row, values)
+                with self._stages("try tiny tiles and noise"):
+                    for group in range(len(self.engines)):
+                        self._set_lossless(strip, group)
                 yield strip
+
+    def _set_lossless(self, strip: Strip, group: int) -> None:
+        """Find the tiles of a group that are kept losslessly and have no latents; no pixel of theirs stays VALID."""
+        engine, bands = self.engines[group], list(self.header.groups[group].bands)
+        radiometry = [self.radiometry[band] for band in bands]
+        trial = Trial(engine, self.run, radiometry, self.header.quality)
+
+        def parts(col: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            where = (bands, *self.grid.tile(strip.row, col).slices(strip.box))
+            return strip.values[where], strip.classes[where], strip.pixels[where]
+
+        if not any(r.coded for r in radiometry):
+            strip.lossless |= {(group, col) for col in range(self.grid.cols) if (parts(col)[1] == EXACT).any()}
+            return
+        doubtful = [col for col in range(self.grid.cols) if trial.doubtful(*parts(col))]
+        failed = map_batches(engine.network.device, lambda col: trial.fails(*parts(col)), doubtful)
+        for col in (col for col, fails in zip(doubtful, failed) if fails):
+            where = (bands, *self.grid.tile(strip.row, col).slices(strip.box))
+            strip.classes[where] = np.where(strip.classes[where] == VALID, EXACT, strip.classes[where])
+            strip.pixels[where] = 0
+            strip.lossless.add((group, col))
 
     def _code_strip(self, above: Strip | None, strip: Strip, below: Strip | None) -> None:
         for group, engine in enumerate(self.engines):
@@ -131,38 +151,9 @@ class Encoder:
                     strip.latents[group, col] = None
                     strip.segments[group, col] = ([b"", b""], [b"", b""])
             with self._stages("analyse"):
-                latents = self._analyse(engine, bands, above, strip, below, cols)
+                latents = analyse(engine, self.run, self.grid, bands, above, strip, below, cols)
             with self._stages("quantise and entropy-code"):
                 self._code_latents(group, engine, strip, cols, latents)
-
-    def _analyse(self, engine: Engine, bands: list[int], above: Strip | None, strip: Strip, below: Strip | None,
-                 cols: list[int]) -> list[np.ndarray]:
-        """Latents of some tiles of a strip, each seen with its neighbours' pixels."""
-        model = engine.network.model
-        padded = padded_pixels(self.grid, strip, above, below, model.context * BLOCK)
-
-        def lapped(col: int) -> np.ndarray:
-            box = self.grid.tile_latents(strip.row, col)
-            extended = box.grown(model.context)
-            first = box.col0 * BLOCK
-            part = padded[bands, : extended.shape[0] * BLOCK, first : first + extended.shape[1] * BLOCK]
-            inside = extended.intersection(self.grid.latents).scaled(BLOCK).slices(extended.scaled(BLOCK))
-            lap_analysis(part[(slice(None), *inside)], model.P)
-            return part[:, BLOCK:-BLOCK, BLOCK:-BLOCK]
-
-        def analyse(batch: tuple[Frame, list[int]]) -> dict[int, np.ndarray]:
-            frame, chosen = batch
-            return dict(zip(chosen, self.run(engine.network.analysis, [lapped(col) for col in chosen], frame)))
-
-        by_shape: dict[tuple, list[int]] = {}
-        for col in cols:
-            seen = self.grid.tile_latents(strip.row, col).grown(model.halo)
-            by_shape.setdefault((seen.shape, frame_of(seen, self.grid.latents)), []).append(col)
-        jobs = [(frame, part) for (_, frame), same in by_shape.items() for part in batches(same, self.run.batch_size)]
-        latents: dict[int, np.ndarray] = {}
-        for coded in map_batches(engine.network.device, analyse, jobs):
-            latents |= coded
-        return [latents[col] for col in cols]
 
     def _code_latents(self, group: int, engine: Engine, strip: Strip, cols: list[int],
                       latents: list[np.ndarray]) -> None:
@@ -172,8 +163,7 @@ class Encoder:
             strip.latents[group, col], strip.segments[group, col] = y_hat, (coarse, detail)
 
         def code_batch(members: list[int]) -> None:
-            padded = [_whole_hyper_positions(latents[i]) for i in members]
-            coded = self.run(lambda y: _hyperlatents(engine, y), padded)
+            coded = hyperlatents(engine, self.run, [latents[i] for i in members])
             parallel_map(code, [(cols[i], latents[i], z, totals) for i, (z, totals) in zip(members, coded)])
 
         by_shape: dict[tuple, list[int]] = {}
@@ -207,39 +197,19 @@ class Encoder:
         coarse, detail = strip.segments[group, col]
         statistics = [BandStatistics()] * len(bands)
         if pixels is not None:
-            statistics = [self._errors(*job) for job in zip(bands, values, classes, pixels)]
+            radiometry = (self.radiometry[band] for band in bands)
+            statistics = [band_errors(*job) for job in zip(radiometry, values, classes, pixels)]
         lossless, flags = b"", 0 if pixels is not None else EMPTY
-        if self._badly_served(statistics):
+        if (group, col) in strip.lossless or badly_served(statistics, self.header.quality):
             lossless, flags = encode_lossless(values), flags | FALLBACK
             statistics = [BandStatistics(count=s.count) for s in statistics]
             values = classes = values[:, :0]
         planes = [class_plane(c) for c in strip.classes[bands, rows, cols]]
         return CodedTile(pack_coarse(planes, coarse), pack_detail(detail, values, classes, lossless), flags, statistics)
 
-    def _errors(self, band: int, values: np.ndarray, classes: np.ndarray, pixels: np.ndarray) -> BandStatistics:
-        valid = classes == VALID
-        decoded = pixels[: values.shape[0], : values.shape[1]]
-        chosen = (values.ravel(), decoded.ravel()) if valid.all() else (values[valid], decoded[valid])
-        return BandStatistics.from_errors(self.radiometry[band].errors_mdb(*chosen))
-
-    def _badly_served(self, statistics: list[BandStatistics]) -> bool:
-        limit = FALLBACK_ERROR_STEPS * nominal_step_db(self.header.quality)
-        return any(s.count and s.rmse_db > limit for s in statistics)
-
     def _write(self, writer: ContainerWriter, group: int, tile: CodedTile) -> None:
         writer.write_tile(tile.coarse, tile.detail, flags=tile.flags, quality=self.header.quality)
-        self.empty_tiles += bool(tile.flags & EMPTY)
+        self.empty_tiles += tile.flags == EMPTY
         self.fallback_tiles += bool(tile.flags & FALLBACK)
         for band, statistics in zip(self.header.groups[group].bands, tile.statistics):
             self.statistics[band] += statistics
-
-
-def _whole_hyper_positions(y: np.ndarray) -> np.ndarray:
-    """Latents with zeros added below and to the right, up to whole hyperlatent positions."""
-    return np.pad(y, ((0, -y.shape[0] % HYPER), (0, -y.shape[1] % HYPER), (0, 0)))
-
-
-def _hyperlatents(engine: Engine, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """``(z, sums of the hyper-synthesis)`` of each of a batch of latents."""
-    z = engine.network.hyper_analysis(y)
-    return list(zip(z, engine.network.hyper_synthesis(z)))

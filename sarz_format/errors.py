@@ -15,6 +15,7 @@
     |- SarzFileNotFoundError (FileNotFoundError)
     |- OutputExistsError (FileExistsError)
     |- SarzIOError (OSError)                  reading or writing failed underneath
+    |- SarzMemoryError (MemoryError)          memory ran out, on the CPU or a GPU
     `- DeviceError (RuntimeError)             the device asked for is not there
 
 Messages say what was found, what was expected and what to do.
@@ -93,8 +94,16 @@ class SarzIOError(SarzError, OSError):
     """Reading or writing failed underneath: a full disk, a broken connection, an unreadable file."""
 
 
+class SarzMemoryError(SarzError, MemoryError):
+    """Memory ran out, on the CPU or a GPU; smaller tiles, batches or windows need less."""
+
+
 class DeviceError(SarzError, RuntimeError):
     """The device asked for is not available."""
+
+
+class LargeTileWarning(UserWarning):
+    """Tiles so large were asked for that compressing takes much memory; says about how much."""
 
 
 class TileDamageWarning(UserWarning):

@@ -34,7 +34,7 @@ def describe(container: Container, tiles: bool = False) -> dict[str, Any]:
         **_sizes(container),
         "tiles": _tile_counts(container.index),
         "error": _describe_errors(sum(container.statistics, BandStatistics())),
-        "bands": [_describe_band(container, band) for band in range(header.metadata.count)],
+        "bands": _describe_bands(container),
     }
     if tiles:
         description["tile_table"] = [_describe_tile(container.index, number) for number in range(len(container.index))]
@@ -96,9 +96,13 @@ def _describe_group(header: Header, number: int) -> dict[str, Any]:
     }
 
 
-def _describe_band(container: Container, band: int) -> dict[str, Any]:
+def _describe_bands(container: Container) -> list[dict[str, Any]]:
+    groups = {band: number for number, group in enumerate(container.header.groups) for band in group.bands}
+    return [_describe_band(container, band, groups[band]) for band in range(len(groups))]
+
+
+def _describe_band(container: Container, band: int, group: int) -> dict[str, Any]:
     header, metadata = container.header, container.header.metadata
-    group = next(number for number, group in enumerate(header.groups) if band in group.bands)
     return {
         "band": band + 1,
         "description": metadata.descriptions[band],

@@ -34,21 +34,24 @@ def read_metadata(src: DatasetReader, indexes: Sequence[int] | None) -> RasterMe
     bands = [index - 1 for index in (src.indexes if indexes is None else indexes)]
     dtype = _common_dtype(src, bands)
     points, gcps_crs = src.gcps
+    # Each of these attributes asks GDAL about every band.
+    nodatavals, descriptions, units = src.nodatavals, src.descriptions, src.units
+    scales, offsets, colorinterp = src.scales, src.offsets, src.colorinterp
     return RasterMetadata(
         width=src.width,
         height=src.height,
         dtype=dtype,
-        nodata=tuple(_read_nodata(src, band, dtype) for band in bands),
+        nodata=tuple(_read_nodata(src, band, nodatavals[band], dtype) for band in bands),
         crs_wkt=_crs_text(src.crs),
         transform=_read_transform(src),
         gcps=tuple(ControlPoint(p.row, p.col, p.x, p.y, p.z or 0.0, p.id or "", p.info or "") for p in points),
         gcps_crs_wkt=_crs_text(gcps_crs),
         rpcs=src.tags(ns="RPC") or None,
-        descriptions=tuple(src.descriptions[band] for band in bands),
-        units=tuple(src.units[band] or None for band in bands),
-        scales=tuple(float(src.scales[band]) for band in bands),
-        offsets=tuple(float(src.offsets[band]) for band in bands),
-        colorinterp=tuple(src.colorinterp[band].name for band in bands),
+        descriptions=tuple(descriptions[band] for band in bands),
+        units=tuple(units[band] or None for band in bands),
+        scales=tuple(float(scales[band]) for band in bands),
+        offsets=tuple(float(offsets[band]) for band in bands),
+        colorinterp=tuple(colorinterp[band].name for band in bands),
         tags=_read_tags(src, 0),
         band_tags=tuple(_read_tags(src, band + 1) for band in bands),
     )
@@ -158,7 +161,8 @@ def moved_rpcs(items: Mapping[str, str] | None, row_off: int, col_off: int) -> d
 
 
 def _common_dtype(src: DatasetReader, bands: list[int]) -> str:
-    dtypes = sorted({src.dtypes[band] for band in bands})
+    every = src.dtypes
+    dtypes = sorted({every[band] for band in bands})
     if not dtypes:
         raise UnsupportedRasterError(f"{src.name} has no bands to take")
     if len(dtypes) > 1:
@@ -185,8 +189,7 @@ def _crs_text(crs: CRS | None) -> str | None:
     return text if same else str(crs.to_wkt())
 
 
-def _read_nodata(src: DatasetReader, band: int, dtype: str) -> float | int | None:
-    value = src.nodatavals[band]
+def _read_nodata(src: DatasetReader, band: int, value: float | None, dtype: str) -> float | int | None:
     if value is None:
         return None
     if math.isnan(value):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .errors import OutputExistsError, SarzFileNotFoundError, SarzIOError
+from .errors import OutputExistsError, SarzFileNotFoundError, SarzIOError, SarzOptionError
 
 SIDECAR_SUFFIXES = (".aux.xml", ".ovr", ".msk")
 """Files that GDAL keeps beside a raster; they are renamed with it, and stale ones of an overwritten output removed."""
@@ -31,10 +31,13 @@ class TemporaryOutput:
         # A symbolic link is followed, so that overwriting replaces the file and not the link.
         self.path = Path(os.path.realpath(os.fspath(path)))
         self._overwrite = overwrite
-        self._check_target()
+        with io_errors(f"cannot write {self.path}"):  # a name that is too long, for example
+            self._check_target()
         if not self.path.parent.is_dir():
             raise SarzFileNotFoundError(f"output directory {self.path.parent} does not exist; make it first")
-        self.temporary = self.path.with_name(f".{self.path.name[:60]}.{secrets.token_hex(6)}.part")
+        # GDAL is given UTF-8 only, so bytes that are none (surrogates in Python) stay out of the temporary name.
+        stem = self.path.name[:60].encode("utf-8", "ignore").decode("utf-8")
+        self.temporary = self.path.with_name(f".{stem}.{secrets.token_hex(6)}.part")
         with io_errors(f"cannot write in {self.path.parent}"):
             os.close(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
 
@@ -59,6 +62,24 @@ class TemporaryOutput:
             raise OutputExistsError(f"output {self.path} is a directory; name a file")
         if self.path.exists() and not self._overwrite:
             raise OutputExistsError(f"output {self.path} exists; ask for overwriting (overwrite=True, --overwrite)")
+
+
+def refuse_overwriting(inputs: Iterable[str | os.PathLike[str]], output: str | os.PathLike[str]) -> None:
+    """Raise SarzOptionError if `output` is one of the `inputs`, be it by another path or through a link.
+
+    Inputs that are no paths, URLs for example, are none of the local files and pass.
+    """
+    for name in inputs:
+        if _same_file(name, output):
+            raise SarzOptionError(f"output {os.fspath(output)} is the same file as the input {os.fspath(name)}; "
+                                  "name another output")
+
+
+def _same_file(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except (OSError, ValueError):  # one is not there; ValueError: a null character, which no file has in its name
+        return False
 
 
 @contextlib.contextmanager

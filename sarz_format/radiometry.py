@@ -34,8 +34,11 @@ def checked_dtype(dtype: str) -> np.dtype:
 
 
 def detect_scale(tags: Mapping[str, str], units: tuple[str | None, ...], dtype: np.dtype,
-                 sample: np.ndarray) -> tuple[str, str]:
-    """Choose ``(scale, reason)``: a tag, then units, then signs in `sample` (1-D, valid values), then the dtype."""
+                 sample: np.ndarray, scaled: bool = False) -> tuple[str, str]:
+    """Choose ``(scale, reason)``: a tag, then units, then signs in `sample` (1-D, valid values), then the dtype.
+
+    `scaled` tells that the bands' scales and offsets were applied to the sample.
+    """
     tagged = tags.get("SARZ_SCALE", "").lower()
     if tagged in SCALES:
         return tagged, "tag SARZ_SCALE"
@@ -47,10 +50,11 @@ def detect_scale(tags: Mapping[str, str], units: tuple[str | None, ...], dtype: 
     if named & {"intensity", "power", "linear"}:
         return "intensity", "units of a band"
     negative = float((sample < 0).mean()) if sample.size else 0.0
+    after = " after scale and offset" if scaled else ""
     if negative > 0.5:
-        return "db", f"{negative:.0%} of the sampled values are negative"
+        return "db", f"{negative:.0%} of the sampled values are negative{after}"
     kind = "amplitude" if dtype.kind in "iu" else "intensity"
-    return kind, f"{dtype} values, {negative:.0%} of the sample negative"
+    return kind, f"{dtype} values, {negative:.0%} of the sample negative{after}"
 
 
 def checked_scale(scale: str) -> str:
@@ -76,6 +80,8 @@ class BandRadiometry:
         A dB raster's band scale and offset: ``dB = gain * value + bias``. 1 and 0 on other scales.
     nodata
         The band's nodata value or None; no coded pixel is decoded to it.
+    coded
+        False for a band that is kept losslessly: none of its pixels goes through the model.
     """
 
     dtype: np.dtype
@@ -84,6 +90,7 @@ class BandRadiometry:
     gain: float = 1.0
     bias: float = 0.0
     nodata: float | int | None = None
+    coded: bool = True
 
     def decibels(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``(dB float64, finite bool)`` of an array; dB is 0 where it does not exist."""
@@ -97,6 +104,8 @@ class BandRadiometry:
 
     def to_pixels(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``(int16 pixels of 1/128 dB, codable bool)`` of an array of the raster's dtype."""
+        if not self.coded:
+            return np.zeros(values.shape, np.int16), np.zeros(values.shape, bool)
         if self._by_table:
             pixels, codable, _ = self._tables
             index = values.astype(np.int64) - np.iinfo(self.dtype).min

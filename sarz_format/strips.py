@@ -19,7 +19,8 @@ class Strip:
     """One row of tiles.
 
     ``values`` (bands, height, width) of the raster's dtype, ``classes`` uint8 and ``pixels`` int16 (filled) of the same
-    shape, ``latents`` by (group, tile column): what the decoder will have, None where a tile is empty.
+    shape, ``latents`` by (group, tile column): what the decoder will have, None where a tile is empty. ``lossless`` has
+    the (group, tile column) of tiles that are kept losslessly and have no latents.
     """
 
     row: int
@@ -29,6 +30,7 @@ class Strip:
     pixels: np.ndarray
     latents: dict[tuple[int, int], np.ndarray | None] = field(default_factory=dict)
     segments: dict[tuple[int, int], tuple[list[bytes], list[bytes]]] = field(default_factory=dict)
+    lossless: set[tuple[int, int]] = field(default_factory=set)
 
     def release_pixels(self) -> None:
         """Let go of all but the latents, which the next strip's decoding still needs."""
@@ -60,16 +62,16 @@ def _prepare(header: Header, radiometry: list[BandRadiometry], strip: Strip, col
     strip.pixels[list(bands), rows, cols] = pixels
 
 
-def padded_pixels(grid: TileGrid, strip: Strip, above: Strip | None, below: Strip | None, margin: int) -> np.ndarray:
-    """A strip's pixels with `margin` more on every side, its height and width filled up to whole blocks.
+def padded_pixels(grid: TileGrid, bands: list[int], strip: Strip, above: Strip | None, below: Strip | None,
+                  margin: int) -> np.ndarray:
+    """Some bands of a strip's pixels with `margin` more on every side, its height and width filled up to whole blocks.
 
     Beyond the raster the outermost pixel is repeated.
     """
     height, width = strip.box.shape
-    top = above.pixels[:, -margin:] if above is not None else None
-    bottom = below.pixels[:, :margin] if below is not None else None
-    middle = [part for part in (top, strip.pixels, bottom) if part is not None]
-    joined = np.concatenate(middle, axis=1) if len(middle) > 1 else strip.pixels
+    top = above.pixels[bands, -margin:] if above is not None else None
+    bottom = below.pixels[bands, :margin] if below is not None else None
+    joined = np.concatenate([part for part in (top, strip.pixels[bands], bottom) if part is not None], axis=1)
     missing_top = margin - (0 if top is None else top.shape[1])
     missing_bottom = -height % BLOCK + margin - (0 if bottom is None else bottom.shape[1])
     return np.pad(joined, ((0, 0), (missing_top, missing_bottom), (margin, -width % BLOCK + margin)), mode="edge")

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ModelNotFoundError, SarzFileNotFoundError, SarzFormatError, SarzOptionError
+from .errors import ModelNotFoundError, SarzFileNotFoundError, SarzFormatError, SarzIOError, SarzOptionError
 
 if TYPE_CHECKING:
     from .codec.model import IntegerModel
@@ -24,6 +24,8 @@ DEFAULT_MODELS = {2: "s1-pair-1", 1: "s1-single-1"}
 """Model of a pair of bands and of a single band."""
 
 MAX_WEIGHT_BYTES = 1 << 28
+
+_REPAIR = "reinstall the model, or take its folder out of the environment variable SARZ_MODEL_PATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,17 @@ def model_folders() -> Iterator[Path]:
 
 
 def describe_model(folder: Path) -> ModelInfo:
-    """Read a model's config; raises SarzFormatError if it is not one."""
+    """Read a model's config; raises SarzFormatError if it is not one, SarzIOError if it cannot be read."""
+    path = folder / "config.json"
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = json.loads(path.read_text("utf-8"))
         return ModelInfo(str(config["id"]), int(config["bands"]), str(config["weights_sha256"]), folder)
-    except (ValueError, KeyError, TypeError) as exc:
-        raise SarzFormatError(f"{folder / 'config.json'}: not the config of a model ({exc})") from exc
+    except KeyError as exc:
+        raise SarzFormatError(f"{path}: not the config of a model: it lacks {exc}; {_REPAIR}") from exc
+    except (ValueError, TypeError, OverflowError, RecursionError) as exc:
+        raise SarzFormatError(f"{path}: not the config of a model: {exc}; {_REPAIR}") from exc
+    except OSError as exc:
+        raise SarzIOError(f"{path}: cannot be read: {exc.strerror or exc}; {_REPAIR}") from exc
 
 
 def installed_models() -> list[ModelInfo]:

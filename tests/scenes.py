@@ -30,10 +30,10 @@ def kinds_scene() -> np.ndarray:
 
 
 def write_kinds_scene(path: Path) -> Path:
-    """The scene as a GeoTIFF: VH, an angle and VV, so that two groups code it, the first in exchanged order."""
+    """The scene as a GeoTIFF: VH, a coherence and VV, so that two groups code it, the first in exchanged order."""
     import rasterio
 
     write_geotiff(path, kinds_scene(), nodata=np.nan)
     with rasterio.open(path, "r+") as dst:
-        dst.descriptions = ("VH", "angle", "VV")
+        dst.descriptions = ("VH", "coherence", "VV")
     return path

@@ -28,7 +28,8 @@ NAMES = st.sampled_from([None, "", "VV", "VH", "HH", "HV", "Sigma0_VV", "vh", "a
     (["Sigma0_VV_db", "Sigma0_VH_db"], [(0, 1)]),
     (["vv dB", "vh dB"], [(0, 1)]),
     (["VV 2020", "VV 2021", "VH 2020", "VH 2021"], [(0, 2), (1, 3)]),
-    (["local incidence angle", "a"], [(0, 1)]),
+    (["local incidence angle", "a"], [(0,), (1,)]),
+    (["VV/VH", "VV", "VH"], [(0,), (1, 2)]),
     (["incidence angle", "a"], [(0,), (1,)]),
     (["VVVH", "CURVV"], [(0, 1)]),
 ])

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from test_container import STATISTICS, three_bands, tiles, write
 from test_header import WEIGHTS, header
 
 from sarz_format.container import Container, open_container
+from sarz_format.header import BandGroup
+from sarz_format.index import EMPTY
 from sarz_format.info import describe, format_text
 from sarz_format.metadata import ControlPoint, RasterMetadata
 from sarz_format.statistics import BandStatistics
@@ -40,6 +43,24 @@ def test_description(container: Container) -> None:
     assert description["error"]["pixels_compared"] == 17
     assert description["error"]["max_error_db"] == pytest.approx(0.005)
     assert "tile_table" not in description
+
+
+def test_time_is_linear_in_the_number_of_bands(tmp_path: Path) -> None:
+    """As many bands as there may be, each in a group of its own; seconds, where a search for each band takes minutes."""
+    count = 65535
+    made = header(
+        metadata=RasterMetadata(width=3, height=2, dtype="uint8", nodata=(None,) * count),
+        tile_size=64,
+        offsets_db=(0,) * count,
+        groups=tuple(BandGroup((band,), "s1-single-1", WEIGHTS) for band in range(count)),
+    )
+    content = [(b"\1\1\0\0", b"\0\0\0\0", EMPTY, 50)] * count
+    started = time.process_time()
+    with open_container(write(tmp_path / "x.sarz", made, content, [BandStatistics()] * count)) as opened:
+        description = describe(opened, tiles=True)
+    assert len(format_text(description).splitlines()) > 2 * count
+    assert time.process_time() - started < 30
+    assert description["bands"][-1]["group"] == count - 1
 
 
 def test_tile_table(container: Container) -> None:

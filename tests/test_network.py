@@ -246,8 +246,8 @@ def test_a_batch_is_halved_when_memory_is_short() -> None:
     run = BatchRunner(16)
     results = run(function, [np.full(3, i) for i in range(9)])
     assert [int(r[0]) for r in results] == [2 * i for i in range(9)]
-    assert sizes == [9, 8, 4, 2, 2, 2, 2, 1]
-    assert (run.batch_size, run.reductions) == (2, 3)
+    assert sizes == [9, 4, 2, 2, 2, 2, 1]
+    assert (run.batch_size, run.reductions) == (2, 2)
 
 
 def test_memory_too_short_for_one_is_an_error() -> None:

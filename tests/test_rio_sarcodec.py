@@ -194,6 +194,18 @@ def test_version_names_models_with_the_hash_of_their_weights(run):
     assert all(len(words[-1]) == 64 and int(words[-1], 16) >= 0 for words in lines)
 
 
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b'{"id": "x"}', b'{"id": "x", "bands": "two"}', b"null"])
+def test_version_with_a_broken_model(run, tmp_path, monkeypatch, content):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_bytes(content)
+    (tmp_path / "broken" / "weights.safetensors").write_bytes(b"")
+    monkeypatch.setenv("SARZ_MODEL_PATH", str(tmp_path))
+    result = run("--version")
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    line = only_line(result.stderr)
+    assert line.startswith(f"Error: {tmp_path / 'broken'}") and "SARZ_MODEL_PATH" in line
+
+
 @pytest.mark.parametrize("command", ["compress", "decompress", "info"])
 def test_help_has_an_example(run, command):
     result = run(command, "--help")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 
 from ..grid import BLOCK, Box, TileGrid
+from ..memory import is_out_of_memory
 from .lapping import lap_synthesis
 from .network import Frame, Network
 from .pool import map_batches
@@ -44,26 +46,45 @@ def automatic_batch(device: torch.device) -> int:
 
 
 class BatchRunner:
-    """Runs a network function over equally shaped arrays in batches; halves the batch when the device is out of memory."""
+    """Runs a network function over equally shaped arrays in batches; halves the batch when memory runs out.
+
+    Safe from several threads: those that run out together, with the same batch, halve it once.
+
+    Attributes
+    ----------
+    batch_size : int
+        Arrays a call takes from now on.
+    reductions : int
+        How often it was halved.
+    """
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self.reductions = 0
+        self._lock = threading.Lock()
 
     def __call__(self, function: Callable[..., np.ndarray], arrays: list[np.ndarray], *args) -> list[np.ndarray]:
-        """``function(stacked arrays, *args)``, unstacked again."""
+        """``function(stacked arrays, *args)``, unstacked again. What it raises for a batch of one is raised."""
         results: list[np.ndarray] = []
         while len(results) < len(arrays):
             chunk = arrays[len(results) : len(results) + self.batch_size]
             try:
                 results.extend(function(np.stack(chunk), *args))
-            except torch.OutOfMemoryError:
-                if self.batch_size == 1:
+                continue
+            except (MemoryError, RuntimeError) as exc:
+                if len(chunk) == 1 or not is_out_of_memory(exc):
                     raise
-                self.batch_size //= 2
-                self.reductions += 1
-                torch.cuda.empty_cache()
+            # Only here are the tensors gone that the exception's traceback held.
+            self._halve(len(chunk))
         return results
+
+    def _halve(self, failed: int) -> None:
+        """Lower the batch to half of one that was too much, unless another thread did so already."""
+        with self._lock:
+            if self.batch_size > failed // 2:
+                self.batch_size = failed // 2
+                self.reductions += 1
+        torch.cuda.empty_cache()
 
 
 def synthesise(network: Network, run: BatchRunner, grid: TileGrid, latents: Latents, boxes: Iterable[Box],

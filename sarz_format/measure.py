@@ -27,7 +27,10 @@ def band_errors(radiometry: BandRadiometry, values: np.ndarray, classes: np.ndar
     return BandStatistics.from_errors(radiometry.errors_mdb(*chosen))
 
 
-def badly_served(statistics: Iterable[BandStatistics], quality: int) -> bool:
-    """Whether the model serves a tile so badly, in any band, that it has to be stored losslessly."""
-    limit = FALLBACK_ERROR_STEPS * nominal_step_db(quality)
+def badly_served(statistics: Iterable[BandStatistics], quality: int, share: float = 1.0) -> bool:
+    """Whether the model serves a tile so badly, in any band, that it has to be stored losslessly.
+
+    That is, whether an RMSE exceeds `share` of the limit.
+    """
+    limit = share * FALLBACK_ERROR_STEPS * nominal_step_db(quality)
     return any(s.count and s.rmse_db > limit for s in statistics)

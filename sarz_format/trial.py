@@ -34,6 +34,10 @@ NOISE_SHARE = 0.5
 """Noise is tried that would take this share of its bytes with an ideal coder."""
 
 
+TRIAL_SHARE = 0.9
+"""Of the largest error: beside neighbours whose latents are zero, a tile is served worse than alone."""
+
+
 class Trial:
     """Codes single tiles of a band group as if each were a whole raster."""
 
@@ -63,7 +67,8 @@ class Trial:
             return len(encode_lossless(values)) < size
         ((_, decoded),) = synthesise(self._engine.network, self._run, grid, lambda row, col: y_hat, [grid.latents])
         # It would get a lossless copy beside its latents.
-        return badly_served(map(band_errors, self._radiometry, values, classes, decoded), self._quality)
+        statistics = map(band_errors, self._radiometry, values, classes, decoded)
+        return badly_served(statistics, self._quality, TRIAL_SHARE)
 
 
 def _noise_db(pixels: np.ndarray) -> float:

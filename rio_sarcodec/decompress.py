@@ -26,6 +26,11 @@ from .jobs import Job, check_summary, decompress_jobs
     "Fewer is faster.",
 )
 @click.option("--skip-damaged", is_flag=True, help="Write damaged tiles as nodata, and say which, instead of failing.")
+@click.option(
+    "--power-gains/--no-power-gains",
+    default=True,
+    help="Keep the mean power of blocks of 64 x 64 pixels (the default), or the least error in decibels.",
+)
 @rio_options.bidx_mult_opt
 @options.window_opt
 @rio_options.bounds_opt
@@ -56,6 +61,7 @@ def decompress(
     cog: bool,
     overlap: int | None,
     skip_damaged: bool,
+    power_gains: bool,
     bidx: tuple[int, ...],
     window: tuple[int, int, int, int] | None,
     bounds: tuple[float, float, float, float] | None,
@@ -104,6 +110,7 @@ def decompress(
                 cog=cog,
                 overlap=overlap,
                 skip_damaged=skip_damaged,
+                power_gains=power_gains,
                 compression=tiff_compress,
                 creation_options=creation_options or None,
                 device=device,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .blending import Canvas, ramp_pixels
+from .codec.corrections import apply_corrections
 from .codec.device import Engine, load_engine, resolve_batch, resolve_device
 from .codec.mosaic import BatchRunner, synthesise
 from .codec.pool import parallel_map, worker_count
@@ -57,6 +58,8 @@ class WindowDecoder:
         Memory for entropy-decoded tiles.
     on_damage
         "raise", or "mask" to leave out damaged tiles and what they spoil.
+    power_gains
+        Keep the mean power of blocks, or leave their gains out.
 
     Raises
     ------
@@ -64,7 +67,8 @@ class WindowDecoder:
     """
 
     def __init__(self, container: Container, *, device: str = "auto", batch_size: int | str = "auto",
-                 overlap: int | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES, on_damage: str = "raise") -> None:
+                 overlap: int | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES, on_damage: str = "raise",
+                 power_gains: bool = True) -> None:
         if overlap is not None and (overlap < 0 or overlap % BLOCK):
             raise SarzOptionError(f"overlap {overlap}: expected a multiple of {BLOCK} pixels, 0 or more")
         if on_damage not in ON_DAMAGE:
@@ -72,7 +76,7 @@ class WindowDecoder:
         self.container, self.header, self.grid = container, container.header, container.header.grid
         self.device = resolve_device(device)
         self._run = BatchRunner(resolve_batch(batch_size, self.device))
-        self._overlap = overlap
+        self._overlap, self._power_gains = overlap, power_gains
         self._loader = TileLoader(container, TileCache(cache_bytes), on_damage)
         self._stages = Stages()
         self._radiometry = [band_radiometry(self.header, b) for b in range(self.header.metadata.count)]
@@ -222,6 +226,10 @@ class WindowDecoder:
             for i, _, member in wanted:
                 values[i, rows, cols] = tile.lossless[(member, *part.slices(box))]
             return
+        if not tile.entry.empty:
+            for member in {member for _, _, member in wanted}:
+                apply_corrections(pixels[(member, *part.slices(strip))], tile.corrections[member], box.shape[1],
+                                  part.row0 - box.row0, part.col0 - box.col0, gains=self._power_gains)
         for i, band, member in wanted:
             out = values[i, rows, cols]
             if not tile.entry.empty:

@@ -37,7 +37,7 @@ TIFF_BLOCK = 512
 
 def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Sequence[int] | int | None = None,
                window: Window | None = None, bounds: Sequence[float] | None = None, dtype: str | None = None,
-               cog: bool = False, overlap: int | None = None, skip_damaged: bool = False,
+               cog: bool = False, overlap: int | None = None, skip_damaged: bool = False, power_gains: bool = True,
                compression: str | None = None, creation_options: Mapping[str, Any] | None = None, device: str = "auto",
                batch_size: int | str = "auto", overwrite: bool = False,
                progress: Progress | None = None) -> DecompressReport:
@@ -59,6 +59,8 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
         Context from neighbouring tiles in pixels; see `sarz.open`.
     skip_damaged
         Leave out damaged tiles (nodata, or 0) instead of failing.
+    power_gains
+        Keep the mean power of blocks; see `sarz.open`.
     compression
         Of the GeoTIFF, one of `tiff_options.COMPRESSIONS`; by default none, and deflate in a COG.
     creation_options
@@ -82,7 +84,7 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
         from .decoder import WindowDecoder
 
         decoder = WindowDecoder(container, device=device, batch_size=batch_size, overlap=overlap,
-                                on_damage="mask" if skip_damaged else "raise")
+                                on_damage="mask" if skip_damaged else "raise", power_gains=power_gains)
 
         def write(path: Path, extra: Mapping[str, Any]) -> None:
             _write_geotiff(decoder, bands, box, metadata, path, extra, progress)

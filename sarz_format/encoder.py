@@ -17,11 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .analysis import analyse, hyperlatents
+from .bright import RADIUS, bright_targets
+from .codec.corrections import apply_corrections
 from .codec.device import Engine, load_engine
 from .codec.mosaic import BatchRunner, batches, synthesise
 from .codec.pool import map_batches, parallel_map
 from .codec.tile import pack_coarse, pack_detail
 from .container_writer import ContainerWriter
+from .correcting import choose_corrections
 from .fallback import encode_lossless
 from .header import Header
 from .index import EMPTY, FALLBACK
@@ -29,7 +32,7 @@ from .mask import EXACT, VALID, class_plane
 from .measure import badly_served, band_errors
 from .radiometry import BandRadiometry
 from .statistics import BandStatistics
-from .strips import Strip, make_strip
+from .strips import Strip, make_strip, padded_pixels
 from .timing import Stages
 from .trial import Trial
 from .weights import ModelInfo
@@ -150,10 +153,26 @@ class Encoder:
                 else:
                     strip.latents[group, col] = None
                     strip.segments[group, col] = ([b"", b""], [b"", b""])
+            with self._stages("find bright targets"):
+                self._find_targets(group, bands, above, strip, below, cols)
             with self._stages("analyse"):
                 latents = analyse(engine, self.run, self.grid, bands, above, strip, below, cols)
             with self._stages("quantise and entropy-code"):
                 self._code_latents(group, engine, strip, cols, latents)
+
+    def _find_targets(self, group: int, bands: list[int], above: Strip | None, strip: Strip, below: Strip | None,
+                      cols: list[int]) -> None:
+        padded = padded_pixels(self.grid, bands, strip, above, below, RADIUS)
+
+        def find(job: tuple[int, int]) -> np.ndarray:
+            col, member = job
+            tile = self.grid.tile(strip.row, col)
+            height, width = (n + 2 * RADIUS for n in tile.shape)
+            return bright_targets(padded[member, :height, tile.col0 : tile.col0 + width])
+
+        found = iter(parallel_map(find, [(col, member) for col in cols for member in range(len(bands))]))
+        for col in cols:
+            strip.targets[group, col] = [next(found) for _ in bands]
 
     def _code_latents(self, group: int, engine: Engine, strip: Strip, cols: list[int],
                       latents: list[np.ndarray]) -> None:
@@ -195,8 +214,14 @@ class Encoder:
         rows, cols = self.grid.tile(strip.row, col).slices(strip.box)
         values, classes = strip.values[bands, rows, cols], strip.classes[bands, rows, cols]
         coarse, detail = strip.segments[group, col]
-        statistics = [BandStatistics()] * len(bands)
+        statistics, corrections = [BandStatistics()] * len(bands), []
         if pixels is not None:
+            original = strip.pixels[bands, rows, cols]
+            pixels = pixels[:, : values.shape[1], : values.shape[2]].copy()
+            corrections = [choose_corrections(original[i], pixels[i], classes[i] == VALID, targets, self.header.quality)
+                           for i, targets in enumerate(strip.targets[group, col])]
+            for part, correction in zip(pixels, corrections):
+                apply_corrections(part, correction, part.shape[1])
             radiometry = (self.radiometry[band] for band in bands)
             statistics = [band_errors(*job) for job in zip(radiometry, values, classes, pixels)]
         lossless, flags = b"", 0 if pixels is not None else EMPTY
@@ -204,8 +229,10 @@ class Encoder:
             lossless, flags = encode_lossless(values), flags | FALLBACK
             statistics = [BandStatistics(count=s.count) for s in statistics]
             values = classes = values[:, :0]
+            corrections = []
         planes = [class_plane(c) for c in strip.classes[bands, rows, cols]]
-        return CodedTile(pack_coarse(planes, coarse), pack_detail(detail, values, classes, lossless), flags, statistics)
+        packed = pack_detail(detail, values, classes, lossless, corrections)
+        return CodedTile(pack_coarse(planes, coarse), packed, flags, statistics)
 
     def _write(self, writer: ContainerWriter, group: int, tile: CodedTile) -> None:
         writer.write_tile(tile.coarse, tile.detail, flags=tile.flags, quality=self.header.quality)

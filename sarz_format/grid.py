@@ -11,6 +11,9 @@ BLOCK = 8
 HYPER = 4
 """Latent positions a side of one hyperlatent position."""
 
+GAIN_BLOCK = 64
+"""Pixels a side of a block whose mean power has a gain of its own; tiles are multiples of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .codec.model import HYPER_CHANNELS
 from .errors import SarzFormatError
-from .grid import BLOCK, HYPER
+from .grid import BLOCK, GAIN_BLOCK, HYPER
 from .index import TileIndex
 
 BLOCK_LATENTS = BLOCK * BLOCK
@@ -25,6 +25,10 @@ STREAM_HEAD_BYTES = 1 + 4 * 32
 
 SYMBOL_BYTES = 2 + 4
 """A word of the stream, and the 31 bits of the longest escape."""
+
+
+CORRECTION_BYTES, GAIN_BYTES = 64, 4
+"""The most that corrections begin with, and that a gain takes; a pixel takes up to three bytes, as `part_limits` says."""
 
 
 def deflate_limit(size: int) -> int:
@@ -49,8 +53,10 @@ def part_limits(height: int, width: int, bands: int, itemsize: int) -> tuple[int
     positions = rows * cols * bands
     planes = bands * (1 + deflate_limit(-(-height * width // 4)))
     values = bands * deflate_limit(height * width * itemsize)  # exact values, or a lossless copy, which is no longer
+    gains = -(-height // GAIN_BLOCK) * -(-width // GAIN_BLOCK)
+    corrections = bands * (CORRECTION_BYTES + GAIN_BYTES * gains + 3 * height * width)
     coarse = planes + _stream_limit(hyperlatents + positions) + LENGTH_BYTES * (bands + 2)
-    detail = _stream_limit((BLOCK_LATENTS - 1) * positions) + values + LENGTH_BYTES * (bands + 3)
+    detail = _stream_limit((BLOCK_LATENTS - 1) * positions) + values + corrections + LENGTH_BYTES * (2 * bands + 3)
     return coarse, detail
 
 

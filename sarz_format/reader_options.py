@@ -22,9 +22,13 @@ class ReadOptions:
     """Pixels, a multiple of 8; None is exact."""
     cache_bytes: int = DEFAULT_CACHE_BYTES
     on_damage: Literal["raise", "mask"] = "raise"
+    power_gains: bool = True
+    """Keep the mean power of blocks of 64 x 64 pixels, not the least error in decibels."""
 
     def __post_init__(self) -> None:
         """Raise SarzOptionError for what is out of range."""
+        if not isinstance(self.power_gains, bool):
+            raise SarzOptionError(f"power_gains is {self.power_gains!r}, expected True or False")
         if self.batch_size != "auto" and not _is_integer(self.batch_size, 1):
             raise SarzOptionError(f"batch_size is {self.batch_size!r}, expected 'auto' or an integer from 1")
         if self.overlap is not None and not (_is_integer(self.overlap, 0) and self.overlap % BLOCK == 0):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .codec.corrections import Corrections, unpack_corrections
 from .codec.device import Engine
 from .codec.entropy import Decoder
 from .codec.mosaic import BatchRunner, batches
@@ -29,7 +30,7 @@ Key = tuple[int, int, int]
 class LoadedTile:
     """A tile without its synthesised pixels.
 
-    ``planes`` and ``exact`` (1-D, in raster order) have one entry a band, ``lossless`` is ``(bands, height, width)`` of a
+    ``planes``, ``exact`` (1-D, in raster order) and ``corrections`` have one entry a band, ``lossless`` is ``(bands, height, width)`` of a
     FALLBACK tile, ``latents`` int16 ``(rows, cols, channels)``, None where they are zero. A damaged tile has nothing but
     the error that says why.
     """
@@ -37,6 +38,7 @@ class LoadedTile:
     entry: TileEntry
     planes: tuple[ClassPlane, ...] = ()
     exact: tuple[np.ndarray, ...] = ()
+    corrections: tuple[Corrections, ...] = ()
     lossless: np.ndarray | None = None
     latents: np.ndarray | None = None
     damage: DamagedTileError | None = None
@@ -44,7 +46,7 @@ class LoadedTile:
     @property
     def nbytes(self) -> int:
         """Memory held, about."""
-        arrays = [self.latents, self.lossless, *self.exact, *(p.plane for p in self.planes)]
+        arrays = [self.latents, self.lossless, *self.exact, *(p.plane for p in self.planes), *self.corrections]
         return sum(a.nbytes for a in arrays if a is not None) + 1024
 
 
@@ -85,6 +87,7 @@ class _Decoding:
     detail: bytes
     parts: TileParts | None = None
     exact: tuple[np.ndarray, ...] = ()
+    corrections: tuple[Corrections, ...] = ()
     lossless: np.ndarray | None = None
     decoder: Decoder | None = None
     z: np.ndarray | None = None
@@ -197,6 +200,7 @@ class TileLoader:
                 raise SarzFormatError("exact values: a lossless tile needs none")
             work.lossless = work.parts.lossless_values(shape, dtype)
         else:
+            work.corrections = tuple(unpack_corrections(c, shape) for c in work.parts.corrections)
             work.exact = tuple(work.parts.exact_values(band, shape, dtype) for band in range(len(work.parts.planes)))
 
     def _check_classes(self, group: int, work: _Decoding) -> None:
@@ -219,11 +223,13 @@ class TileLoader:
 def _loaded(work: _Decoding) -> LoadedTile:
     if work.damage is not None:
         return LoadedTile(work.entry, damage=work.damage)
-    return LoadedTile(work.entry, work.parts.planes, work.exact, work.lossless, work.latents)
+    return LoadedTile(work.entry, work.parts.planes, work.exact, work.corrections, work.lossless, work.latents)
 
 
 def _check_flags(entry: TileEntry, parts: TileParts) -> None:
     if entry.empty and any(parts.coarse + parts.detail):
         raise SarzFormatError("an empty tile holds latents")
+    if (entry.empty or entry.fallback) and any(parts.corrections):
+        raise SarzFormatError("a tile without coded pixels has corrections of some")
     if entry.fallback != bool(parts.lossless):
         raise SarzFormatError("the lossless copy and the fallback flag contradict each other")

@@ -3,7 +3,8 @@
 ::
 
     coarse part:  class plane of each band | rANS words (hyperlatents, then DC latents) | their escape bits
-    detail part:  rANS words (all other latents) | escape bits | exact values of each band | lossless copy
+    detail part:  rANS words (all other latents) | escape bits | exact values of each band | corrections of each band
+                  | lossless copy
 
 An EMPTY tile has no latents: its rANS segments are empty. The lossless copy is there in FALLBACK tiles only.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from ..errors import SarzFormatError
 from ..fallback import decode_lossless
 from ..mask import EXACT, ClassPlane, pack_exact, pack_plane, unpack_exact, unpack_plane
+from .corrections import Corrections, pack_corrections
 from .entropy import Decoder, DecodingTables, encode
 from .latents import dequantise, dequantise_coarse, quantise_coarse, rates_of, table_numbers
 from .model import HYPER_CHANNELS, SCALES, Z_LIMIT, IntegerModel
@@ -92,21 +94,24 @@ class LatentCoder:
 
 @dataclass(frozen=True, slots=True)
 class TileParts:
-    """A tile's parts, taken apart. ``planes`` has one class plane a band; ``exact`` and ``lossless`` are still packed."""
+    """A tile's parts, taken apart. ``planes`` has one class plane a band; ``exact``, ``corrections`` and ``lossless`` are still
+    packed."""
 
     planes: tuple[ClassPlane, ...]
     coarse: tuple[bytes, bytes]
     detail: tuple[bytes, bytes]
     exact: tuple[bytes, ...]
+    corrections: tuple[bytes, ...]
     lossless: bytes
 
     @classmethod
     def unpack(cls, coarse: bytes, detail: bytes, bands: int, shape: tuple[int, int]) -> TileParts:
         """Split both parts of a tile of `shape` pixels; raises SarzFormatError if they are malformed."""
         head = split_segments(coarse, bands + 2)
-        tail = split_segments(detail, bands + 3)
+        tail = split_segments(detail, 2 * bands + 3)
         planes = tuple(unpack_plane(segment, shape) for segment in head[:bands])
-        return cls(planes, tuple(head[bands:]), tuple(tail[:2]), tuple(tail[2 : 2 + bands]), tail[-1])
+        return cls(planes, tuple(head[bands:]), tuple(tail[:2]), tuple(tail[2 : 2 + bands]),
+                   tuple(tail[2 + bands : -1]), tail[-1])
 
     def exact_values(self, band: int, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
         """Values of class EXACT of one band, in raster order."""
@@ -122,7 +127,9 @@ def pack_coarse(planes: list[ClassPlane], segments: list[bytes]) -> bytes:
     return join_segments([*(pack_plane(p) for p in planes), *segments])
 
 
-def pack_detail(segments: list[bytes], values: np.ndarray, classes: np.ndarray, lossless: bytes) -> bytes:
-    """The detail part, of values and classes ``(bands, height, width)``."""
+def pack_detail(segments: list[bytes], values: np.ndarray, classes: np.ndarray, lossless: bytes,
+                corrections: list[Corrections] | None = None) -> bytes:
+    """The detail part, of values and classes ``(bands, height, width)``; `corrections` are one a band, if there are any."""
     exact = (pack_exact(v, c) for v, c in zip(values, classes))
-    return join_segments([*segments, *exact, lossless])
+    corrected = map(pack_corrections, corrections) if corrections else [b""] * len(values)
+    return join_segments([*segments, *exact, *corrected, lossless])

@@ -76,19 +76,29 @@ def test_the_scene_has_every_kind_of_tile(scene: Path) -> None:
 # The whole raster.
 
 
-def latents_of(path: Path, group: int) -> np.ndarray:
-    """Latents of a whole raster: entropy-decoded by the library, tile by tile, and put together here."""
+def latents_of(path: Path, group: int) -> tuple[np.ndarray, np.ndarray]:
+    """Latents of a whole raster, and what is added to its pixels, ``(bands, height, width)``.
+
+    Entropy-decoded by the library, tile by tile, and put together here.
+    """
     with open_container(path) as container:
         grid, entry = container.header.grid, container.header.groups[group]
         engine = load_engine(find_model(entry.model, entry.weights_sha256), CPU)
         loader = TileLoader(container, TileCache(0), "raise")
         positions = [(r, c) for r in range(grid.rows) for c in range(grid.cols)]
         field = np.zeros((*grid.latents.shape, 64 * len(entry.bands)), np.int64)
+        added = np.zeros((len(entry.bands), grid.height, grid.width), np.int64)
         for (row, col), tile in loader.load(group, engine, BatchRunner(1), positions).items():
+            rows, cols = grid.tile(row, col).slices()
+            for member, corrections in enumerate(tile.corrections):
+                part = added[member, rows, cols]
+                sums = 8 * corrections.gains.repeat(64, 0).repeat(64, 1)[: part.shape[0], : part.shape[1]].astype(int)
+                sums.reshape(-1)[corrections.positions] += 115 * corrections.targets
+                part[...] = sums
             if tile.latents is not None:
                 step = grid.tile_size // 8
                 field[row * step : (row + 1) * step, col * step : (col + 1) * step] = tile.latents
-    return field
+    return field, added
 
 
 def power_of(pixels: np.ndarray, offset_db: int) -> np.ndarray:
@@ -111,7 +121,8 @@ def oracle(path: Path, original: np.ndarray) -> np.ndarray:
     height, width = original.shape[1:]
     for group, entry in enumerate(header.groups):
         model = load_engine(find_model(entry.model, entry.weights_sha256), CPU).network.model
-        pixels = plain_network.synthesis(model, latents_of(path, group))
+        latents, added = latents_of(path, group)
+        pixels = plain_network.synthesis(model, latents)[:, :height, :width] + added
         for member, band in enumerate(entry.bands):
             with np.errstate(invalid="ignore"):
                 coded = np.isfinite(original[band]) & (original[band] > 0)
@@ -119,7 +130,7 @@ def oracle(path: Path, original: np.ndarray) -> np.ndarray:
                 for col in range(header.grid.cols):
                     if index.entry(row, col, group).fallback:
                         coded[header.grid.tile(row, col).slices()] = False
-            expected[band, coded] = power_of(pixels[member, :height, :width], header.offsets_db[band])[coded]
+            expected[band, coded] = power_of(pixels[member], header.offsets_db[band])[coded]
     return expected
 
 

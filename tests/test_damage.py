@@ -213,7 +213,7 @@ def plane(*classes: int, tile: tuple[int, int] = (1, 1)) -> bytes:
 
 
 EMPTY_PART = join_segments([bytes([NODATA]), b"", b""])
-NO_DETAIL = join_segments([b"", b"", b"", b""])
+NO_DETAIL = join_segments([b"", b"", b"", b"", b""])
 
 HOSTILE: dict[str, Change] = {
     "nothing at all": at((1, 1), 1, lambda c, d: (b"", b"")),
@@ -224,7 +224,7 @@ HOSTILE: dict[str, Change] = {
     "exact pixels without values": at((1, 1), 1, lambda c, d: (planes(c, plane(EXACT, EXACT)), d)),
     "all exact without values": at((1, 1), 1, lambda c, d: (planes(c, bytes([EXACT])), d)),
     "values without exact pixels": at(EMPTY_TILE, 1, lambda c, d: (
-        c, join_segments([b"", b"", deflate(bytes(4)), b""]))),
+        c, join_segments([b"", b"", deflate(bytes(4)), b"", b""]))),
     "an empty tile with valid pixels": at((1, 1), 1, lambda c, d: (
         join_segments([bytes([VALID]), b"", b""]), NO_DETAIL), EMPTY),
     "an empty tile with some valid pixels": at((1, 1), 1, lambda c, d: (
@@ -234,12 +234,16 @@ HOSTILE: dict[str, Change] = {
     "a lossless copy that is not announced": at(FALLBACK_TILE, 1, lambda c, d: (c, d), 0),
     "an announced copy that is not there": at((1, 1), 1, lambda c, d: (c, d), FALLBACK),
     "a lossless copy that does not inflate": at(FALLBACK_TILE, 1, lambda c, d: (
-        c, join_segments([*split_segments(d, 4)[:3], b"\xff\xff\xff"]))),
+        c, join_segments([*split_segments(d, 5)[:4], b"\xff\xff\xff"]))),
     "a lossless copy of another size": at(FALLBACK_TILE, 1, lambda c, d: (
-        c, join_segments([*split_segments(d, 4)[:3], deflate(bytes(100))]))),
+        c, join_segments([*split_segments(d, 5)[:4], deflate(bytes(100))]))),
+    "corrections that end early": at((1, 1), 1, lambda c, d: (
+        c, join_segments([*split_segments(d, 5)[:3], b"\x11\xff", b""]))),
+    "corrections of a lossless tile": at(FALLBACK_TILE, 1, lambda c, d: (
+        c, join_segments([*split_segments(d, 5)[:3], b"\x00\x30", split_segments(d, 5)[4]]))),
     "streams exchanged": at((1, 1), 1, lambda c, d: (
-        join_segments([split_segments(c, 3)[0], *split_segments(d, 4)[:2]]), d)),
-    "latents of another tile": at((2, 3), 1, lambda c, d: (c, join_segments([b"\2" + bytes(4 * 4), b"", b"", b""]))),
+        join_segments([split_segments(c, 3)[0], *split_segments(d, 5)[:2]]), d)),
+    "latents of another tile": at((2, 3), 1, lambda c, d: (c, join_segments([b"\2" + bytes(4 * 4), b"", b"", b"", b""]))),
 }
 
 

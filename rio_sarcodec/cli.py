@@ -7,6 +7,7 @@ import click
 from .compress import compress
 from .decompress import decompress
 from .info import info
+from .verify import verify
 
 
 def _show_versions(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -40,3 +41,4 @@ def sarcodec() -> None:
 sarcodec.add_command(compress)
 sarcodec.add_command(decompress)
 sarcodec.add_command(info)
+sarcodec.add_command(verify)

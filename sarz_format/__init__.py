@@ -42,17 +42,21 @@ if TYPE_CHECKING:
     from .convert import CompressReport, DecompressReport, compress, decompress
     from .info import describe
     from .reader import Dataset, open
+    from .reports import VerifyReport
+    from .verification import verify
 
 _LAZY = {
     "CompressReport": "sarz_format.convert",
     "Dataset": "sarz_format.reader",
     "DecompressReport": "sarz_format.convert",
+    "VerifyReport": "sarz_format.reports",
     "Window": "rasterio.windows",
     "compress": "sarz_format.convert",
     "decompress": "sarz_format.convert",
     "describe": "sarz_format.info",
     "open": "sarz_format.reader",
     "open_container": "sarz_format.container",
+    "verify": "sarz_format.verification",
 }
 
 __all__ = [
@@ -75,6 +79,7 @@ __all__ = [
     "TruncatedFileError",
     "UnsupportedRasterError",
     "UnsupportedVersionError",
+    "VerifyReport",
     "Window",
     "__version__",
     "compress",
@@ -83,6 +88,7 @@ __all__ = [
     "errors",
     "open",
     "open_container",
+    "verify",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .compare import compare
 from .compress import compress
 from .decompress import decompress
 from .info import info
@@ -38,6 +39,7 @@ def sarcodec() -> None:
     """
 
 
+sarcodec.add_command(compare)
 sarcodec.add_command(compress)
 sarcodec.add_command(decompress)
 sarcodec.add_command(info)

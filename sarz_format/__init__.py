@@ -19,6 +19,7 @@ from .errors import (
     BandIndexError,
     DamagedTileError,
     DeviceError,
+    MissingDependencyError,
     ModelNotFoundError,
     OutputExistsError,
     SarzError,
@@ -38,6 +39,8 @@ from .version import __version__
 if TYPE_CHECKING:
     from rasterio.windows import Window
 
+    from .comparison.report import CompareReport
+    from .comparison.run import compare
     from .container import open_container
     from .convert import CompressReport, DecompressReport, compress, decompress
     from .info import describe
@@ -46,11 +49,13 @@ if TYPE_CHECKING:
     from .verification import verify
 
 _LAZY = {
+    "CompareReport": "sarz_format.comparison.report",
     "CompressReport": "sarz_format.convert",
     "Dataset": "sarz_format.reader",
     "DecompressReport": "sarz_format.convert",
     "VerifyReport": "sarz_format.reports",
     "Window": "rasterio.windows",
+    "compare": "sarz_format.comparison.run",
     "compress": "sarz_format.convert",
     "decompress": "sarz_format.convert",
     "describe": "sarz_format.info",
@@ -62,11 +67,13 @@ _LAZY = {
 __all__ = [
     "DEFAULT_QUALITY",
     "BandIndexError",
+    "CompareReport",
     "CompressReport",
     "DamagedTileError",
     "Dataset",
     "DecompressReport",
     "DeviceError",
+    "MissingDependencyError",
     "ModelNotFoundError",
     "OutputExistsError",
     "SarzError",
@@ -82,6 +89,7 @@ __all__ = [
     "VerifyReport",
     "Window",
     "__version__",
+    "compare",
     "compress",
     "decompress",
     "describe",

@@ -175,6 +175,11 @@ def _radiometry(dataset: DatasetReader, bands: list[int], metadata: RasterMetada
     return chosen, reason, radiometry
 
 
+def raster_scale(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str, str]:
+    """``(scale, reason)`` that `compress` would find for these bands, from 1; raises UnsupportedRasterError."""
+    return _radiometry(dataset, list(bands), _metadata(dataset, list(bands), None), "auto")[:2]
+
+
 def _sample(dataset: DatasetReader, bands: list[int]) -> np.ndarray:
     """Values ``(bands, n)`` of windows on a regular grid; of small rasters everything."""
     height, width = dataset.shape

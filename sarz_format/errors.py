@@ -15,7 +15,8 @@
     |- SarzFileNotFoundError (FileNotFoundError)
     |- OutputExistsError (FileExistsError)
     |- SarzIOError (OSError)                  reading or writing failed underneath
-    `- DeviceError (RuntimeError)             the device asked for is not there
+    |- DeviceError (RuntimeError)             the device asked for is not there
+    `- MissingDependencyError (ImportError)   an optional package is not installed
 
 Messages say what was found, what was expected and what to do.
 """
@@ -95,6 +96,10 @@ class SarzIOError(SarzError, OSError):
 
 class DeviceError(SarzError, RuntimeError):
     """The device asked for is not available."""
+
+
+class MissingDependencyError(SarzError, ImportError):
+    """A package that only this function needs is not installed."""
 
 
 class TileDamageWarning(UserWarning):

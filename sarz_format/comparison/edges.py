@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .cells import Cell
+from .cells import MARGIN, Cell
 
 LENGTH, DEPTH = 7, 3
 """Pixels along the edge, and away from it, of the mean on each side; all must be valid in both rasters."""
@@ -67,14 +67,15 @@ def edge_contrasts(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
 def _contrasts(cell: Cell, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """10 log10 of the mean after each pixel over that before it, along an axis, in A and B; and where it exists."""
     whole = LENGTH * DEPTH
-    before, after = _side_sums(cell.valid.astype(np.int64), axis)
+    before, after = _side_sums(cell.valid.view(np.uint8), axis)
     known = (before == whole) & (after == whole)
     contrasts = []
     for power in (cell.power_a, cell.power_b):
         before, after = _side_sums(power, axis)
         with np.errstate(divide="ignore", invalid="ignore"):
-            contrasts.append(10 * np.log10(after / before))
-    known &= np.isfinite(contrasts[0]) & np.isfinite(contrasts[1])
+            contrast = 10 * np.log10(np.divide(after, before, out=after))
+        known &= np.isfinite(contrast)
+        contrasts.append(contrast)
     return contrasts[0], contrasts[1], known
 
 
@@ -83,14 +84,17 @@ def _side_sums(array: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 
     Added one by one: running sums would lose a dark side beside a bright target.
     """
-    across = sum(_shifted(array, 1 - axis, offset) for offset in range(-(LENGTH // 2), LENGTH // 2 + 1))
-    before = sum(_shifted(across, axis, -offset) for offset in range(1, DEPTH + 1))
-    after = sum(_shifted(across, axis, offset) for offset in range(1, DEPTH + 1))
-    return Cell.core(before), Cell.core(after)
+    along = array if axis == 1 else array.T
+    height, width = (size - 2 * MARGIN for size in along.shape)
+    seen = along[:, MARGIN - DEPTH : MARGIN + width + DEPTH]
+    across = _sum([seen[start : start + height] for start in range(MARGIN - LENGTH // 2, MARGIN + LENGTH // 2 + 1)])
+    before, after = (_sum([across[:, start : start + width] for start in range(first, first + DEPTH)])
+                     for first in (0, DEPTH + 1))
+    return (before, after) if axis == 1 else (before.T, after.T)
 
 
-def _shifted(array: np.ndarray, axis: int, offset: int) -> np.ndarray:
-    """What lies `offset` further along an axis; wraps around far inside the margin."""
-    return np.roll(array, -offset, axis)
-
-
+def _sum(parts: list[np.ndarray]) -> np.ndarray:
+    total = parts[0].copy(order="K")
+    for part in parts[1:]:
+        total += part
+    return total

@@ -39,7 +39,8 @@ class Original:
 
     def __init__(self, dataset: DatasetReader, indexes: Sequence[int] | int | None, container: Container) -> None:
         self.dataset, self.name = dataset, dataset.name
-        self.indexes = list(dataset.indexes) if indexes is None else [indexes] if isinstance(indexes, int) else list(indexes)
+        wanted = dataset.indexes if indexes is None else indexes
+        self.indexes = [wanted] if isinstance(wanted, int) else list(wanted)
         stored = container.header.metadata
         if any(index not in dataset.indexes for index in self.indexes):
             raise SarzOptionError(f"bands {self.indexes}: {self.name} has bands 1 to {dataset.count}")
@@ -47,12 +48,12 @@ class Original:
             raise SarzOptionError(f"{self.name}: {len(self.indexes)} bands, but {container.source.name} has "
                                   f"{stored.count}; choose those that it was made from (indexes, --bidx)")
         if dataset.shape != (stored.height, stored.width):
-            raise SarzOptionError(f"{self.name}: {dataset.height} x {dataset.width} pixels, but {container.source.name} "
-                                  f"has {stored.height} x {stored.width}; give the raster that it was made from")
+            raise SarzOptionError(f"{self.name}: {dataset.height} x {dataset.width} pixels, but "
+                                  f"{container.source.name} has {stored.height} x {stored.width}; give the raster that it was made from")
         self.metadata = RasterMetadata.from_dataset(dataset, self.indexes)
         if self.metadata.dtype != stored.dtype:
-            raise SarzOptionError(f"{self.name}: {self.metadata.dtype}, but {container.source.name} has {stored.dtype}; "
-                                  "give the raster that it was made from")
+            raise SarzOptionError(f"{self.name}: {self.metadata.dtype}, but {container.source.name} has {stored.dtype}"
+                                  "; give the raster that it was made from")
 
     def read(self, box: Box) -> np.ndarray:
         """Values ``(bands, height, width)`` of a part; raises rasterio's errors."""

@@ -141,7 +141,8 @@ class _Check:
             at = part.slices(box)
             return band, plane.count(VALID, part.shape), agreement_of(
                 self.decoder.radiometry[band], original[(band, *at)], decoded[(band, *at)], plane.array(part.shape),
-                lossless=tile.entry.fallback, corner=(part.row0, part.col0), intact=None if intact is None else intact[at])
+                lossless=tile.entry.fallback, corner=(part.row0, part.col0),
+                intact=None if intact is None else intact[at])
 
         for band, valid, agreement in parallel_map(compare, jobs):
             self.valid_pixels[band] += valid
@@ -176,18 +177,18 @@ class _Check:
         for number, (recorded, found) in enumerate(zip(self.container.statistics, self.agreement), 1):
             valid = self.valid_pixels[number - 1]
             if not damaged and recorded.count != valid:
-                yield (f"band {number}: {recorded.count} pixels are recorded as compared, but {valid} of its tiles' pixels "
-                       "are valid")
+                yield (f"band {number}: {recorded.count} pixels are recorded as compared, but {valid} of its tiles' "
+                       "pixels are valid")
             if self.original is None:
                 continue
             if not damaged and found.statistics != recorded:
                 yield f"band {number}: the error recorded is {_text(recorded)}, measured {_text(found.statistics)}"
             if found.reclassed:
-                yield (f"band {number}: {found.reclassed} pixels are valid, nodata, zero or exact values in the file and "
-                       f"something else in the raster, the first at {_place(found.reclassed_at)}")
+                yield (f"band {number}: {found.reclassed} pixels are valid, nodata, zero or exact values in the file "
+                       f"and something else in the raster, the first at {_place(found.reclassed_at)}")
             if found.changed:
-                yield (f"band {number}: {found.changed} pixels that are stored exactly differ from the raster, the first "
-                       f"at {_place(found.changed_at)}")
+                yield (f"band {number}: {found.changed} pixels that are stored exactly differ from the raster, the "
+                       f"first at {_place(found.changed_at)}")
         if self.original is not None:
             yield from metadata_differences(self.header.metadata, self.original.metadata)
 

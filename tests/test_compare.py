@@ -94,7 +94,7 @@ def test_a_gain_on_a_block(pair: Pair) -> None:
 
 
 def test_decibels_hide_what_power_shows(pair: Pair) -> None:
-    """The mean of decibels replaces every pixel: no bias in decibels, 10 log10 of the speckle's means apart in power."""
+    """The mean of decibels in place of every pixel: no bias in decibels, much in power."""
     a = flat_speckle((256, 256))
     band = pair(a, np.full_like(a, a.mean()))
     assert abs(band["difference"]["bias_db"]) < 1e-3
@@ -163,7 +163,7 @@ def test_targets_are_those_of_plain_medians() -> None:
 
 
 def test_a_shifted_edge(pair: Pair) -> None:
-    """Two of 200 columns have the full contrast; a column further on, one of them sees 2 of 3 columns of the bright side."""
+    """Two of 200 columns have the full contrast; in B one of them sees 2 of 3 columns of the bright side."""
     a = np.where(np.arange(200) < 100, -20.0, -10.0) * np.ones((60, 1))
     b = np.where(np.arange(200) < 101, -20.0, -10.0) * np.ones((60, 1))
     partly = 10 * math.log10((1 + 2 * 10) / 3)
@@ -292,6 +292,38 @@ def test_bad_input(harvey_grd: Path, harvey_db: Path, tmp_path: Path) -> None:
     complex_raster = write_geotiff(tmp_path / "c.tif", np.ones((1, 9, 9), np.complex64))
     with pytest.raises(sarz.UnsupportedRasterError):
         sarz.compare(complex_raster, complex_raster)
+
+
+def test_what_a_file_was_told_counts_for_its_original(harvey_grd: Path, tmp_path: Path) -> None:
+    sarz.compress(harvey_grd, tmp_path / "x.sarz", scale="intensity")
+    for report in (sarz.compare(harvey_grd, tmp_path / "x.sarz"), sarz.compare(tmp_path / "x.sarz", harvey_grd)):
+        assert report.scale_a == report.scale_b == "intensity" and report.notes == []
+    assert sarz.compare(harvey_grd, harvey_grd).scale_a == "amplitude"
+
+
+def test_a_fill_value_that_nobody_told_is_not_backscatter(pair: Pair) -> None:
+    a = flat_speckle((100, 100))
+    a[:50] = -9999
+    a[99] = 9999
+    figures = pair(a, a)
+    assert figures["difference"]["pixels"] == 49 * 100 and math.isfinite(figures["power"]["bias_db"])
+
+
+def test_extreme_values_are_no_warning(pair: Pair) -> None:
+    a = flat_speckle((100, 100))
+    a[50, 50], a[20, 20] = 999, -999
+    b = a.copy()
+    b[50, 50], b[20, 20] = -999, 999
+    assert pair(a, b)["difference"]["worst_db"] == 1998
+
+
+def test_an_unreadable_raster_is_named(harvey_grd: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(1, 60000, (1, 512, 512), np.uint16)
+    good = write_geotiff(tmp_path / "good.tif", values)
+    (tmp_path / "cut.tif").write_bytes(good.read_bytes()[:200_000])
+    for arguments in ((tmp_path / "cut.tif", good), (good, tmp_path / "cut.tif")):
+        with pytest.raises(sarz.SarzIOError, match="cut.tif: cannot be read"):
+            sarz.compare(*arguments)
 
 
 def test_a_sarz_file_by_any_name(harvey_sigma0: Path, tmp_path: Path) -> None:

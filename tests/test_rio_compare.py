@@ -49,7 +49,8 @@ def test_table(harvey_grd, coded):
 def test_json(harvey_grd, coded):
     result = run(harvey_grd, coded, "--json")
     report = json.loads(result.stdout)
-    assert set(report) == {"a", "b", "width", "height", "count", "scale_a", "scale_b", "bands", "plot", "seconds", "notes"}
+    assert set(report) == {"a", "b", "width", "height", "count", "scale_a", "scale_b", "bands", "plot", "seconds",
+                           "notes"}
     assert len(report["bands"]) == report["count"] == 2
     for band in report["bands"]:
         assert set(band) == {"band_a", "band_b", "description", *FIGURES}
@@ -78,7 +79,8 @@ def test_many_bands_are_several_tables(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, part", [
-    (("--plot", "x.jpg"), "ends in .png"), (("--bidx", "9"), "bands 1 to 2"), (("--plot", "none/x.png"), "does not exist"),
+    (("--plot", "x.jpg"), "ends in .png"), (("--bidx", "9"), "bands 1 to 2"),
+    (("--plot", "none/x.png"), "does not exist"),
 ])  # fmt: skip
 def test_failures_are_one_line(harvey_grd, arguments, part, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -97,7 +99,7 @@ def test_a_damaged_file_fails(harvey_grd, coded, tmp_path):
     data[-9] ^= 1
     (tmp_path / "bad.sarz").write_bytes(data)
     result = run(harvey_grd, tmp_path / "bad.sarz", "--plot", tmp_path / "x.png")
-    assert result.exit_code == 1 and "tile row 0, column 0, band group 0 is damaged" in result.stderr
+    assert result.exit_code == 1 and "bad.sarz: tile row 0, column 0, band group 0 is damaged" in result.stderr
     assert not list(tmp_path.glob("*.png")) and not list(tmp_path.glob(".*"))
 
 

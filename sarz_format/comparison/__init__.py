@@ -2,7 +2,7 @@
 
 ::
 
-    inputs --strips of both--> cells --a cell a thread--> difference, power, looks, targets, edges, ratio --> report, plot
+    inputs --strips--> cells --a cell a thread--> difference, power, looks, targets, edges, ratio --> report, plot
 
 Each measure is a class of three methods: `of` takes what it needs of a cell (in any thread), `add` takes that in (in
 order, so that sums do not depend on threads), and `summary` gives the figures.

@@ -1,8 +1,8 @@
 """Edge response: how much of the contrast of A's strongest edges B has.
 
-The contrast of an edge is the ratio of averages of the power on its two sides, which speckle does not bias towards bright
-areas as it does gradients (Touzi, Lopes and Bousquet, 1988, doi:10.1109/TGRS.1988.6662): here of 7 x 3 pixels on either
-side of a line of pixels that counts to neither, in the stronger of the two directions, rows and columns.
+The contrast of an edge is the ratio of averages of the power on its two sides, which speckle does not bias towards
+bright areas as it does gradients (Touzi, Lopes and Bousquet, 1988, doi:10.1109/TGRS.1988.6662): here of 7 x 3 pixels on
+either side of a line of pixels that counts to neither, in the stronger of the two directions, rows and columns.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class EdgeMeasure:
         strongest = np.cumsum(counts[::-1])[::-1]
         enough = np.flatnonzero(strongest >= max(1.0, STRONGEST * counts.sum()))
         if not enough.size or enough[-1] == 0:
-            return {"count": 0, **dict.fromkeys(("least_db", "contrast_a_db", "contrast_b_db", "preservation"), math.nan)}
+            names = "least_db", "contrast_a_db", "contrast_b_db", "preservation"
+            return {"count": 0, **dict.fromkeys(names, math.nan)}
         count, a, b, ratio = self._sums[:, enough[-1] :].sum(axis=1)
         return {"count": int(count), "least_db": float(enough[-1] / _BINS_A_DB), "contrast_a_db": float(a / count),
                 "contrast_b_db": float(b / count), "preservation": float(ratio / count)}

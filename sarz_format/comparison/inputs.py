@@ -5,26 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from rasterio.enums import MaskFlags
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from ..compression import opened_raster, raster_scale
-from ..errors import SarzOptionError
+from ..errors import DamagedTileError, SarzFormatError, SarzIOError, SarzOptionError
 from ..grid import Box
 from ..metadata import RasterMetadata
 from ..preamble import MAGIC
-from ..radiometry import BandRadiometry
+from ..radiometry import PLAUSIBLE_DB, BandRadiometry
 from ..reader import Dataset
 from ..reader import open as open_sarz
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-Named = "str | os.PathLike[str] | DatasetReader | Dataset"
+Named: TypeAlias = "str | os.PathLike[str] | DatasetReader | Dataset"
+"""What `compare` takes as an input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +55,33 @@ class Input:
         return Box(0, 0, self.metadata.height, self.metadata.width)
 
     def read(self, box: Box) -> tuple[np.ndarray, np.ndarray | None]:
-        """Values ``(bands, height, width)`` of a part, and where its mask band says that they are valid, if it has one."""
+        """Values ``(bands, height, width)`` of a part, and where a mask band has them valid, if there is one.
+
+        Raises
+        ------
+        SarzIOError, SarzFormatError
+            If they cannot be read; names the file, and the tile if one is damaged.
+        """
         window = Window(box.col0, box.row0, box.col1 - box.col0, box.row1 - box.row0)
-        values = self.dataset.read(list(self.indexes), window=window)
-        return values, self.dataset.read_masks(list(self.indexes), window=window) != 0 if self.masked else None
+        try:
+            values = self.dataset.read(list(self.indexes), window=window)
+            mask = self.dataset.read_masks(list(self.indexes), window=window) != 0 if self.masked else None
+        except RasterioError as exc:
+            reason = " ".join(str(exc.__cause__ or exc).split())
+            raise SarzIOError(f"{self.name}: cannot be read: {reason}") from exc
+        except DamagedTileError as exc:
+            raise SarzFormatError(
+                f"{self.name}: tile row {exc.tile_row}, column {exc.tile_col}, band group {exc.group} is damaged: "
+                f"{exc.reason}; rio sarcodec verify names all damaged tiles"
+            ) from exc
+        return values, mask
 
     def decibels(self, band: int, values: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """``(dB, linear power)`` float64 of an array of a band (from 0): NaN and 0 where a pixel is not valid."""
         metadata, dtype = self.metadata, np.dtype(self.metadata.dtype)
         gain, bias = (metadata.scales[band], metadata.offsets[band]) if self.scale == "db" else (1.0, 0.0)
         db, valid = BandRadiometry(dtype, self.scale, 0, gain, bias).decibels(values)
+        valid &= np.abs(db) <= PLAUSIBLE_DB
         nodata = metadata.nodata[band]
         if nodata is not None:
             valid &= values != nodata
@@ -71,8 +90,12 @@ class Input:
         db[~valid] = np.nan
         values = np.where(valid, db if self.scale == "db" else values, 0).astype(np.float64)
         with np.errstate(over="ignore"):
-            power = values**2 if self.scale == "amplitude" else values if self.scale == "intensity" else 10 ** (values / 10)
+            power = {"amplitude": np.square, "intensity": np.positive, "db": _power}[self.scale](values)
         return db, np.where(valid, power, 0.0)
+
+
+def _power(db: np.ndarray) -> np.ndarray:
+    return 10 ** (db / 10)
 
 
 @contextlib.contextmanager
@@ -120,6 +143,19 @@ def is_sarz(path: str | os.PathLike[str]) -> bool:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False  # rasterio says why it cannot be read
+
+
+def with_one_scale(a: Input, b: Input) -> tuple[Input, Input]:
+    """Both as the .sarz file says its pixels are, where just one is a .sarz file, and the dtypes are the same.
+
+    What a file was told on compression counts more than what its original looks like.
+    """
+    coded = [isinstance(side.dataset, Dataset) for side in (a, b)]
+    if coded[0] == coded[1] or a.metadata.dtype != b.metadata.dtype:
+        return a, b
+    told = a if coded[0] else b
+    a, b = (replace(side, scale=told.scale, scale_reason=f"as {told.name} says") for side in (a, b))
+    return a, b
 
 
 def check_pair(a: Input, b: Input) -> list[str]:

@@ -1,8 +1,8 @@
 """The equivalent number of looks of homogeneous blocks.
 
-ENL is mean^2 / variance of intensity (Oliver and Quegan, Understanding Synthetic Aperture Radar Images, 2004, chapter 4).
-Texture lowers it, so that of the estimates of many small blocks those of homogeneous ones are the most common: ENL is where
-their density peaks (Anfinsen, Doulgeris and Eltoft, 2009, doi:10.1109/TGRS.2009.2019269).
+ENL is mean^2 / variance of intensity (Oliver and Quegan, Understanding Synthetic Aperture Radar Images, 2004, ch. 4).
+Texture lowers it, so that of the estimates of many small blocks those of homogeneous ones are the most common: ENL is
+where their density peaks (Anfinsen, Doulgeris and Eltoft, 2009, doi:10.1109/TGRS.2009.2019269).
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ class LooksMeasure:
 def density_mode(values: np.ndarray) -> float:
     """Where a Gaussian kernel density of some values (1-D, finite, at least one) peaks.
 
-    Bandwidth by Silverman's rule, 0.9 min(standard deviation, interquartile range / 1.34) n^(-1/5); values are counted in
-    bins of 0.02 first. Of equal peaks the lowest is taken.
+    Bandwidth by Silverman's rule, 0.9 min(standard deviation, interquartile range / 1.34) n^(-1/5); values are counted
+    in bins of 0.02 first. Of equal peaks the lowest is taken.
     """
-    low, quartile1, quartile3, high = np.percentile(values, (0, 25, 75, 100))
+    low, quartile1, quartile3 = np.percentile(values, (0, 25, 75))
     spread = min(values.std(), (quartile3 - quartile1) / 1.34) or values.std()
     width = max(0.9 * spread * values.size**-0.2, _STEP_DB)
     reach = int(np.ceil(4 * width / _STEP_DB))
-    counts = np.bincount(np.rint((values - low) / _STEP_DB).astype(np.int64), minlength=int((high - low) / _STEP_DB) + 2)
+    counts = np.bincount(np.rint((values - low) / _STEP_DB).astype(np.int64))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * _STEP_DB / width) ** 2)
     density = np.convolve(counts, kernel)
     return float(low + (int(np.argmax(density)) - reach) * _STEP_DB)

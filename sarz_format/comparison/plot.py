@@ -1,4 +1,4 @@
-"""The picture of a comparison: for each band maps of A and B, their ratio image, and histograms of error and block bias.
+"""The picture of a comparison: for each band maps of A and B, their ratio image, and two histograms.
 
 Drawn by matplotlib's Agg canvas, without pyplot: nothing global is touched, no display is needed.
 """
@@ -47,8 +47,8 @@ def checked_plot_path(plot: str | os.PathLike[str], *inputs: Any) -> str:
     try:
         import matplotlib  # noqa: F401
     except ImportError as exc:
-        raise MissingDependencyError("drawing needs matplotlib, which is not installed: pip install 'rio-sarcodec[plot]'"
-                                     ) from exc
+        text = "drawing needs matplotlib, which is not installed: pip install 'rio-sarcodec[plot]'"
+        raise MissingDependencyError(text) from exc
     return path
 
 
@@ -58,7 +58,7 @@ def draw(report: CompareReport, measures: list[dict[str, Any]], path: Path) -> N
     Parameters
     ----------
     measures : list of dict
-        A band each: its DifferenceMeasure, PowerMeasure and PreviewMeasure by the names "difference", "power", "preview".
+        A band each: DifferenceMeasure, PowerMeasure and PreviewMeasure under "difference", "power" and "preview".
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -135,7 +135,9 @@ def _draw_errors(axis: Axes, figures: dict[str, Any], counts: np.ndarray) -> Non
     axis.set_yscale("log")
     axis.axvline(figures["bias_db"], ymax=LINES_END, color=SECOND, linewidth=1.4)
     _label(axis, "dB", "share of pixels per dB",
-           f"RMSE {figures['rmse_db']:.3f} dB\nbias {figures['bias_db']:+.4f} dB\n99 % within {figures['p99_db']:.2f} dB")
+           f"RMSE {figures['rmse_db']:.3f} dB\nbias {figures['bias_db']:+.4f} dB\n"
+           f"99 % within {figures['p99_db']:.2f} dB")
+    return None
 
 
 def _draw_biases(axis: Axes, figures: dict[str, Any], biases_db: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Small maps of both rasters for a picture: mean power of squares of pixels, so that speckle fades as it does in looks."""
+"""Small maps of both rasters for a picture: the mean power of squares of pixels, which is multilooking."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PreviewMeasure:
         self._sums = np.zeros((3, *shape))
 
     def of(self, cell: Cell) -> tuple[int, int, np.ndarray]:
-        """Place in the map, and ``(count, power of A, power of B)`` of pixels valid in both, float64 (3, rows, columns)."""
+        """Place in the map; count, power of A and of B of pixels valid in both, float64 (3, rows, columns)."""
         valid = cell.core(cell.valid)
         sums = [block_sums(np.where(valid, cell.core(array), 0.0), self.step)
                 for array in (np.ones_like(cell.power_a), cell.power_a, cell.power_b)]

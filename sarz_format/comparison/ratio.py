@@ -1,7 +1,7 @@
 """The ratio image A / B in intensity: what B lost. Where B lost nothing but noise, no structure is left in it.
 
-Gomez, Ospina and Frery, 2017, doi:10.3390/rs9040389, judge despeckling by its mean, its number of looks and the structure
-left in it; here the latter is the correlation of neighbouring pixels.
+Gomez, Ospina and Frery, 2017, doi:10.3390/rs9040389, judge despeckling by its mean, its number of looks and the
+structure left in it; here the latter is the correlation of neighbouring pixels.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ import numpy as np
 from .cells import MARGIN, Cell
 
 
+LARGEST = 1e60
+"""Ratios beyond 600 dB count as that, so that their squares are numbers."""
+
+
 class RatioMeasure:
     """Mean, variance, number of looks and lag-1 correlation of A / B over pixels that are valid in both."""
 
@@ -24,7 +28,8 @@ class RatioMeasure:
     def of(self, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
         """Sums of the ratio less 1, of pixels and of pairs with the next pixel in the row and in the column."""
         valid = cell.valid & (cell.power_b > 0)
-        excess = np.divide(cell.power_a, cell.power_b, out=np.ones_like(cell.power_a), where=valid) - 1
+        ratio = np.divide(cell.power_a, cell.power_b, out=np.ones_like(cell.power_a), where=valid)
+        excess = np.minimum(ratio, LARGEST) - 1
         here, known = cell.core(excess), cell.core(valid)
         x = here[known]
         pairs = []
@@ -47,7 +52,8 @@ class RatioMeasure:
         mean = 1 + total / count
         variance = max(squares / count - (total / count) ** 2, 0.0)
         rows, columns = map(_correlation, self._pairs)
-        return {"mean": float(mean), "variance": float(variance), "enl": float(mean**2 / variance) if variance else math.nan,
+        looks = float(mean**2 / variance) if variance else math.nan
+        return {"mean": float(mean), "variance": float(variance), "enl": looks,
                 "lag1_in_rows": rows, "lag1_in_columns": columns}
 
 

@@ -13,7 +13,7 @@ class CompareReport(_Report):
     """`b` measured against the reference `a`; differences are B - A in dB.
 
     `bands` has one dictionary a band: `band_a` and `band_b` (from 1), `description`, and the figures of each measure
-    under `difference`, `power` (with `blocks`), `looks`, `targets`, `edges` and `ratio`. docs/comparison.md defines them.
+    under `difference`, `power` (with `blocks`), `looks`, `targets`, `edges` and `ratio`, as docs/comparison.md says.
     """
 
     a: str

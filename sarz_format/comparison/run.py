@@ -16,7 +16,7 @@ from ..radiometry import checked_scale
 from .cells import CELL, Cell, strips
 from .difference import DifferenceMeasure
 from .edges import EdgeMeasure
-from .inputs import Input, Named, check_pair, opened_input
+from .inputs import Input, Named, check_pair, opened_input, with_one_scale
 from .looks import LooksMeasure
 from .power import PowerMeasure
 from .preview import PreviewMeasure
@@ -52,8 +52,8 @@ def compare(
 ) -> CompareReport:
     """Measure how raster `b` differs from the reference `a`, by what SAR work judges by.
 
-    Error in dB, bias of mean power, equivalent number of looks, peaks of point targets, contrast of edges, and the ratio
-    image; docs/comparison.md defines each measure and names its source. Both rasters are streamed.
+    Error in dB, bias of mean power, equivalent number of looks, peaks of point targets, contrast of edges, and the
+    ratio image; docs/comparison.md defines each measure and names its source. Both rasters are streamed.
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def compare(
     indexes : int or sequence of int, optional
         Bands of both, from 1; all by default.
     scale : str
-        What the pixels of both are: "amplitude", "intensity" or "db". "auto" takes what a .sarz file says, and finds out
-        for each other raster as `sarz.compress` does.
+        What the pixels of both are: "amplitude", "intensity" or "db". "auto" takes what a .sarz file says, for a raster
+        of the same dtype beside it too; for other rasters it finds out as `sarz.compress` does.
     plot : path, optional
         A PNG to draw: maps, ratio image and histograms. Needs matplotlib.
     device, batch_size
@@ -96,9 +96,11 @@ def compare(
 
             target = stack.enter_context(atomic_output(checked_plot_path(plot, a, b), overwrite))
         pair = [stack.enter_context(opened_input(source, indexes, scale, device, batch_size)) for source in (a, b)]
+        pair = with_one_scale(*pair) if scale == "auto" else pair
         notes = check_pair(*pair)
         measures = _measured(*pair, plot is not None, progress or _no_progress)
-        report = _report(*pair, measures, None if plot is None else os.fspath(plot), notes, time.perf_counter() - started)
+        picture = None if plot is None else os.fspath(plot)
+        report = _report(*pair, measures, picture, notes, time.perf_counter() - started)
         if draw is not None:
             draw(report, measures[:PLOTTED_BANDS], Path(target))
         return report
@@ -142,7 +144,9 @@ def _measured(a: Input, b: Input, plotted: bool, progress: Progress) -> list[dic
     return measures
 
 
-def _in_order(pool: ThreadPoolExecutor, parts: Callable, jobs: list[tuple[int, Any]]) -> Iterator[tuple[int, list[Any]]]:
+def _in_order(
+    pool: ThreadPoolExecutor, parts: Callable[..., list[Any]], jobs: list[tuple[int, Any]]
+) -> Iterator[tuple[int, list[Any]]]:
     """``(band, parts)`` of each job in the order of the jobs; few are ahead of the one that is taken."""
     ahead = 2 * _worker_count()
     for start in range(0, len(jobs), ahead):

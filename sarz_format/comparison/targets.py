@@ -1,9 +1,9 @@
 """Point targets: pixels that stand far above their neighbourhood, and what became of their peaks.
 
 The median of a neighbourhood is exact, and computed only where it can matter: mean and median of anything differ by a
-standard deviation at most (Hotelling and Solomons, 1932, doi:10.1214/aoms/1177732911), so a target stands 15 dB above the
-mean less one standard deviation, and both come from running sums. (scipy.ndimage has no median of valid pixels alone,
-would compute it everywhere, and is not among the package's dependencies.)
+standard deviation at most (Hotelling and Solomons, 1932, doi:10.1214/aoms/1177732911), so a target stands 15 dB above
+the mean less one standard deviation, and both come from running sums. (scipy.ndimage has no median of valid pixels
+alone, would compute it everywhere, and is not among the package's dependencies.)
 """
 
 from __future__ import annotations

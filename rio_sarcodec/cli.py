@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from .compare import compare
 from .compress import compress
 from .decompress import decompress
 from .failures import one_line_failures, printable
 from .info import info
+from .verify import verify
 
 
 def _show_versions(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -43,6 +45,8 @@ def sarcodec() -> None:
     """
 
 
+sarcodec.add_command(compare)
 sarcodec.add_command(compress)
 sarcodec.add_command(decompress)
 sarcodec.add_command(info)
+sarcodec.add_command(verify)

@@ -20,6 +20,7 @@ from .errors import (
     DamagedTileError,
     DeviceError,
     LargeTileWarning,
+    MissingDependencyError,
     ModelNotFoundError,
     OutputExistsError,
     SarzError,
@@ -40,32 +41,42 @@ from .version import __version__
 if TYPE_CHECKING:
     from rasterio.windows import Window
 
+    from .comparison.report import CompareReport
+    from .comparison.run import compare
     from .container import open_container
     from .convert import CompressReport, DecompressReport, compress, decompress
     from .info import describe
     from .reader import Dataset, open
+    from .reports import VerifyReport
+    from .verification import verify
 
 _LAZY = {
+    "CompareReport": "sarz_format.comparison.report",
     "CompressReport": "sarz_format.convert",
     "Dataset": "sarz_format.reader",
     "DecompressReport": "sarz_format.convert",
+    "VerifyReport": "sarz_format.reports",
     "Window": "rasterio.windows",
+    "compare": "sarz_format.comparison.run",
     "compress": "sarz_format.convert",
     "decompress": "sarz_format.convert",
     "describe": "sarz_format.info",
     "open": "sarz_format.reader",
     "open_container": "sarz_format.container",
+    "verify": "sarz_format.verification",
 }
 
 __all__ = [
     "DEFAULT_QUALITY",
     "BandIndexError",
+    "CompareReport",
     "CompressReport",
     "DamagedTileError",
     "Dataset",
     "DecompressReport",
     "DeviceError",
     "LargeTileWarning",
+    "MissingDependencyError",
     "ModelNotFoundError",
     "OutputExistsError",
     "SarzError",
@@ -79,14 +90,17 @@ __all__ = [
     "TruncatedFileError",
     "UnsupportedRasterError",
     "UnsupportedVersionError",
+    "VerifyReport",
     "Window",
     "__version__",
+    "compare",
     "compress",
     "decompress",
     "describe",
     "errors",
     "open",
     "open_container",
+    "verify",
 ]
 
 

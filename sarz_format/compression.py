@@ -195,6 +195,13 @@ def _band_radiometry(metadata: RasterMetadata, band: int, scale: str, sample: np
     return start if sample is None else replace(start, offset_db=choose_offset_db(start, sample))
 
 
+def raster_scale(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str, str]:
+    """``(scale, reason)`` that `compress` would find for these bands, from 1; raises UnsupportedRasterError."""
+    metadata = _metadata(dataset, list(bands), None)
+    lossless = lossless_bands(metadata.descriptions, metadata.colorinterp)
+    return _radiometry(dataset, list(bands), metadata, "auto", lossless)[:2]
+
+
 def _detected(metadata: RasterMetadata, bands: list[int], sample: Sample) -> tuple[str, str]:
     """``(scale, reason)`` of the backscatter `bands`: what their scales and offsets make of the sampled pixels decides."""
     if not bands:

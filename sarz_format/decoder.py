@@ -14,7 +14,7 @@ from .codec.device import Engine, load_engine, resolve_batch, resolve_device
 from .codec.mosaic import BatchRunner, synthesise
 from .codec.pool import parallel_map, worker_count
 from .container import Container
-from .errors import SarzFormatError, SarzOptionError
+from .errors import DamagedTileError, SarzFormatError, SarzOptionError
 from .grid import BLOCK, Box
 from .header import Header
 from .mask import EXACT, NODATA, ZERO, representable
@@ -26,7 +26,7 @@ from .timing import Stages
 from .tiles import LoadedTile, TileCache, TileLoader
 from .weights import find_model
 
-ON_DAMAGE = ("raise", "mask")
+ON_DAMAGE = ("raise", "mask", "list")
 MIN_PIECE = 64
 """Smallest height in pixels of what a core decodes on its own: below, context costs more than a second core gains."""
 
@@ -57,7 +57,7 @@ class WindowDecoder:
     cache_bytes
         Memory for entropy-decoded tiles.
     on_damage
-        "raise", or "mask" to leave out damaged tiles and what they spoil.
+        "raise", or "mask" to leave out damaged tiles and what they spoil, or "list" to do that without a warning.
     power_gains
         Keep the mean power of blocks, or leave their gains out.
 
@@ -79,7 +79,7 @@ class WindowDecoder:
         self._overlap, self._power_gains = overlap, power_gains
         self._loader = TileLoader(container, TileCache(cache_bytes), on_damage)
         self._stages = Stages()
-        self._radiometry = [band_radiometry(self.header, b) for b in range(self.header.metadata.count)]
+        self.radiometry = [band_radiometry(self.header, b) for b in range(self.header.metadata.count)]
 
     @property
     def stats(self) -> ReadStatistics:
@@ -101,6 +101,16 @@ class WindowDecoder:
     def damaged_tiles(self) -> list[tuple[int, int, int]]:
         """``(row, column, group)`` of every tile masked so far."""
         return sorted((row, col, group) for group, row, col in self._loader.damaged)
+
+    @property
+    def damage(self) -> list[DamagedTileError]:
+        """Why each of `damaged_tiles` is damaged, in the order of the index."""
+        return sorted(self._loader.damaged.values(), key=lambda error: (error.tile_row, error.tile_col, error.group))
+
+    def load_row(self, group: int, row: int) -> list[LoadedTile]:
+        """A row of tiles of a band group before synthesis, by column; from the cache where it holds them."""
+        tiles = self._loader.load(group, self._engine(group), self._run, [(row, col) for col in range(self.grid.cols)])
+        return [tiles[row, col] for col in range(self.grid.cols)]
 
     def read(self, bands: Sequence[int], row_off: int, col_off: int, height: int,
              width: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -233,7 +243,7 @@ class WindowDecoder:
         for i, band, member in wanted:
             out = values[i, rows, cols]
             if not tile.entry.empty:
-                table = self._radiometry[band].value_table
+                table = self.radiometry[band].value_table
                 out[...] = np.take(table, pixels[(member, *part.slices(strip))].view(np.uint16))
             self._restore(tile, band, member, box, part, out)
 

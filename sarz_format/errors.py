@@ -16,7 +16,8 @@
     |- OutputExistsError (FileExistsError)
     |- SarzIOError (OSError)                  reading or writing failed underneath
     |- SarzMemoryError (MemoryError)          memory ran out, on the CPU or a GPU
-    `- DeviceError (RuntimeError)             the device asked for is not there
+    |- DeviceError (RuntimeError)             the device asked for is not there
+    `- MissingDependencyError (ImportError)   an optional package is not installed
 
 Messages say what was found, what was expected and what to do.
 """
@@ -100,6 +101,10 @@ class SarzMemoryError(SarzError, MemoryError):
 
 class DeviceError(SarzError, RuntimeError):
     """The device asked for is not available."""
+
+
+class MissingDependencyError(SarzError, ImportError):
+    """A package that only this function needs is not installed."""
 
 
 class LargeTileWarning(UserWarning):

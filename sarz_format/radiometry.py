@@ -165,11 +165,13 @@ class BandRadiometry:
 
     def errors_mdb(self, original: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """Errors in milli-dB, int32, of coded pixels against original values (1-D arrays, all codable)."""
+        return self.value_errors_mdb(original, self.value_table[pixels.view(np.uint16)])
+
+    def value_errors_mdb(self, original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+        """Errors in milli-dB, int32, of decoded values against original ones (1-D, of the raster's dtype, codable)."""
         if self._by_table:
             milli, low = self._tables[2], np.iinfo(self.dtype).min
-            decoded = self.value_table[pixels.view(np.uint16)]
             return milli[decoded.astype(np.int64) - low] - milli[original.astype(np.int64) - low]
-        decoded = self.value_table[pixels.view(np.uint16)]
         error = (self.decibels(decoded)[0] - self.decibels(original)[0]) * 1000
         return np.rint(error.clip(-2e9, 2e9)).astype(np.int32)
 

@@ -1,4 +1,4 @@
-"""What a compression or decompression did, as plain values."""
+"""What a compression, decompression or verification did, as plain values."""
 
 from __future__ import annotations
 
@@ -75,5 +75,33 @@ class DecompressReport(_Report):
     seconds: float
     arithmetic: str
     damaged_tiles: list[tuple[int, int, int]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VerifyReport(_Report):
+    """What a check of a file found: `problems` has a sentence each, `ok` says that there are none.
+
+    `tiles` counts those checked, of every band group; `damaged_tiles` are (row, column, group). `bands` has one
+    dictionary a band: `valid_pixels` that went through the model, the `recorded` error, and the one `measured` against
+    the original (None without `against`), with the place of the worst. Sizes in bytes, errors in dB, times in seconds.
+    """
+
+    input: str
+    against: str | None
+    width: int
+    height: int
+    count: int
+    dtype: str
+    ok: bool
+    problems: list[str]
+    tiles: int
+    damaged_tiles: list[tuple[int, int, int]]
+    input_bytes: int
+    bytes_read: int
+    bands: list[dict[str, Any]]
+    arithmetic: str
+    seconds: float
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)

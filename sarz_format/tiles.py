@@ -102,13 +102,14 @@ class TileLoader:
     Attributes
     ----------
     tiles_decoded, cache_hits : int
-    damaged : set of (group, tile row, tile col)
+    damaged : dict of (group, tile row, tile col) to DamagedTileError
+        Those met so far that `on_damage` let pass.
     """
 
     def __init__(self, container: Container, cache: TileCache, on_damage: str) -> None:
         self.container, self.cache, self.on_damage = container, cache, on_damage
         self.tiles_decoded = self.cache_hits = 0
-        self.damaged: set[Key] = set()
+        self.damaged: dict[Key, DamagedTileError] = {}
         self._lock = threading.Lock()
 
     def load(self, group: int, engine: Engine, run: BatchRunner,
@@ -118,7 +119,8 @@ class TileLoader:
         Raises
         ------
         DamagedTileError
-            For a damaged tile, unless ``on_damage="mask"``: then a warning, and the tile is marked.
+            For a damaged tile, unless ``on_damage="mask"``: then a warning, and the tile is marked; "list" does the
+            same without a warning.
         """
         loaded, missing = {}, []
         for row, col in positions:
@@ -140,7 +142,9 @@ class TileLoader:
     def _report(self, damage: DamagedTileError) -> None:
         if self.on_damage == "raise":
             raise damage
-        self.damaged.add((damage.group, damage.tile_row, damage.tile_col))
+        self.damaged[damage.group, damage.tile_row, damage.tile_col] = damage
+        if self.on_damage == "list":
+            return
         warnings.warn(TileDamageWarning(f"{damage.args[0].split(';')[0]}; it is masked"), stacklevel=2)
 
     def _decode(self, engine: Engine, run: BatchRunner, keys: list[Key]) -> list[tuple[Key, LoadedTile]]:

@@ -17,8 +17,10 @@ import rio_sarcodec
 import sarz_format
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+DATA = REPOSITORY / "tests" / "data"
 
-HEAVY = {"torch", "numba", "llvmlite", "xarray", "dask", "scipy", "rio_cogeo", "morecantile", "pydantic", "safetensors"}
+HEAVY = {"torch", "numba", "llvmlite", "xarray", "dask", "scipy", "matplotlib", "rio_cogeo", "morecantile", "pydantic",
+         "safetensors"}
 
 
 def modules_after(code: str) -> set[str]:
@@ -81,7 +83,10 @@ def test_plugin_is_light():
     assert not loaded & HEAVY
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["compress", "--help"], ["info", "missing.sarz"]])
+@pytest.mark.parametrize("arguments", [
+    ["--help"], ["--version"], ["compress", "--help"], ["info", "missing.sarz"], ["verify", "--help"],
+    ["verify", "missing.sarz"], ["compare", "--help"], ["compare", *[str(DATA / "harvey_sigma0.tif")] * 2],
+])  # fmt: skip
 def test_command_without_pixels_is_light(arguments):
     run = f"from rasterio.rio.main import main_group\ntry: main_group(['sarcodec', *{arguments!r}])\nexcept SystemExit:"
     # rio imports every plugin that is installed; rio-cogeo's own brings pydantic and others, which is not ours to mend.

@@ -1,0 +1,128 @@
+"""A tile's band beside the raster it was made from: the error that a reader meets, and what had to stay as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from .mask import NODATA, VALID, classify
+from .metadata import RasterMetadata
+from .radiometry import BandRadiometry
+from .statistics import BandStatistics
+
+Place = tuple[int, int]
+"""``(row, column)`` of a pixel of the raster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How well a part of a band agrees with the original. Parts add up in any order."""
+
+    statistics: BandStatistics = BandStatistics()
+    """Errors of the pixels that are valid in both, as `encoder.Encoder` measures them."""
+    worst: tuple[int, int, int] | None = None
+    """``(-magnitude in mdB, row, column)`` of the worst error, the first in raster order; None without any pixel."""
+    reclassed: int = 0
+    """Pixels that are valid, nodata, zero or exact in one and something else in the other."""
+    reclassed_at: Place | None = None
+    """The first of them."""
+    changed: int = 0
+    """Pixels stored exactly or losslessly whose bits differ from the original's."""
+    changed_at: Place | None = None
+
+    def __add__(self, other: Agreement) -> Agreement:
+        return Agreement(
+            self.statistics + other.statistics,
+            _first(self.worst, other.worst),
+            self.reclassed + other.reclassed,
+            _first(self.reclassed_at, other.reclassed_at),
+            self.changed + other.changed,
+            _first(self.changed_at, other.changed_at),
+        )
+
+    @property
+    def worst_at(self) -> Place | None:
+        """Where the worst error is."""
+        return None if self.worst is None else self.worst[1:]
+
+
+def agreement_of(
+    radiometry: BandRadiometry,
+    original: np.ndarray,
+    decoded: np.ndarray,
+    classes: np.ndarray,
+    *,
+    lossless: bool,
+    corner: Place,
+    intact: np.ndarray | None = None,
+) -> Agreement:
+    """Compare one band of one tile.
+
+    Parameters
+    ----------
+    original, decoded : ndarray (height, width)
+        Of the raster's dtype.
+    classes : ndarray of uint8 (height, width)
+        Classes that the file has, see :mod:`sarz_format.mask`.
+    lossless : bool
+        Whether the tile is stored losslessly.
+    corner : (int, int)
+        Row and column of its first pixel in the raster.
+    intact : ndarray of bool (height, width), optional
+        Pixels to compare; all by default.
+    """
+    wanted = np.ones(classes.shape, bool) if intact is None else intact
+    expected = classify(original, radiometry.to_pixels(original)[1], radiometry.nodata)
+    reclassed = wanted & (classes != expected)
+    differ = wanted & (_bits(original) != _bits(decoded))
+    changed = differ if lossless else differ & (classes != VALID) & ~((classes == NODATA) & (expected == NODATA))
+    statistics, worst = BandStatistics(), None
+    compared = wanted & (classes == VALID) & (expected == VALID)
+    if lossless:
+        statistics = BandStatistics(count=int(np.count_nonzero(compared)))
+    elif compared.any():
+        errors = radiometry.value_errors_mdb(original[compared], decoded[compared])
+        statistics = BandStatistics.from_errors(errors)
+        at = int(np.argmax(np.abs(errors)))
+        row, col = divmod(int(np.flatnonzero(compared)[at]), classes.shape[1])
+        worst = -abs(int(errors[at])), row + corner[0], col + corner[1]
+    return Agreement(statistics, worst, *_counted(reclassed, corner), *_counted(changed, corner))
+
+
+GEOREFERENCING = ("crs_wkt", "transform", "gcps", "gcps_crs_wkt", "rpcs", "nodata", "scales", "offsets")
+"""The fields of RasterMetadata that say where pixels lie and what their values mean."""
+
+
+def metadata_differences(stored: RasterMetadata, raster: RasterMetadata) -> Iterator[str]:
+    """A sentence for each of `GEOREFERENCING` that differs between a file and the raster it is compared with."""
+    for field in fields(RasterMetadata):
+        ours, theirs = getattr(stored, field.name), getattr(raster, field.name)
+        if field.name in GEOREFERENCING and repr(ours) != repr(theirs):  # repr: NaN equals NaN
+            name = field.name.removesuffix("_wkt").replace("_", " ")
+            yield f"{name} differs: the file has {_shown(ours)}, the raster {_shown(theirs)}"
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
+
+
+def _first(a: Any, b: Any) -> Any:
+    return min((item for item in (a, b) if item is not None), default=None)
+
+
+def _counted(chosen: np.ndarray, corner: Place) -> tuple[int, Place | None]:
+    count = int(np.count_nonzero(chosen))
+    if not count:
+        return 0, None
+    row, col = divmod(int(np.argmax(chosen)), chosen.shape[1])
+    return count, (row + corner[0], col + corner[1])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple) and len(value) > 8:
+        return f"{len(value)} items"
+    text = " ".join(str(value).split()) if value or value == 0 else "none"
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -19,8 +19,8 @@ class Strip:
     """One row of tiles.
 
     ``values`` (bands, height, width) of the raster's dtype, ``classes`` uint8 and ``pixels`` int16 (filled) of the same
-    shape, ``latents`` by (group, tile column): what the decoder will have, None where a tile is empty. ``lossless`` has
-    the (group, tile column) of tiles that are kept losslessly and have no latents.
+    shape, ``latents`` by (group, tile column): what the decoder will have, None where a tile is empty; ``qualities`` of those
+    that are not. ``lossless`` has the (group, tile column) of tiles that are kept losslessly and have no latents.
     """
 
     row: int
@@ -31,6 +31,7 @@ class Strip:
     latents: dict[tuple[int, int], np.ndarray | None] = field(default_factory=dict)
     segments: dict[tuple[int, int], tuple[list[bytes], list[bytes]]] = field(default_factory=dict)
     lossless: set[tuple[int, int]] = field(default_factory=set)
+    qualities: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def release_pixels(self) -> None:
         """Let go of all but the latents, which the next strip's decoding still needs."""

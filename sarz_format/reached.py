@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -63,11 +62,3 @@ def quality_range(qualities: Sequence[int] | np.ndarray) -> dict[str, int] | Non
     if not ordered.size:
         return None
     return {"min": int(ordered[0]), "median": int(ordered[(ordered.size - 1) // 2]), "max": int(ordered[-1])}
-
-
-def target_json(target: Target | None, ratio: float, bpp: float, rmse_db: float, reached: Reached) -> dict[str, Any] | None:
-    """Target and what was reached, for the report."""
-    if target is None:
-        return None
-    values = {"ratio": ratio, "bpp": bpp, RMSE_DB: rmse_db}
-    return {**target.to_json(), "reached": values[target.kind], **reached.to_json()}

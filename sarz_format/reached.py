@@ -53,7 +53,8 @@ class Reached:
         others = self.above + self.below - self.above_at_finest - self.below_at_coarsest
         if others:
             yield (f"{others} of {total} coded tiles are more than 5 % off {wanted} (tiles off it have {self.smallest:.3f} "
-                   f"to {self.largest:.3f} dB): no quality comes nearer")
+                   f"to {self.largest:.3f} dB): their qualities were found before the row of tiles below was coded, or no whole "
+                   "quality comes nearer")
 
 
 def quality_range(qualities: Sequence[int] | np.ndarray) -> dict[str, int] | None:

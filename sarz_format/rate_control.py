@@ -36,6 +36,9 @@ LARGEST_CHANGE, CHANGE_IN_ALL = 2, 20
 LAST_ROW_CHANGE = 12
 """Qualities by which the last of several rows may differ from the one before."""
 
+REFINEMENTS = 3
+"""How often the sample is coded again at the quality that it predicts."""
+
 PRIOR = 0.15
 """Share of the raster that counts as coded just as predicted, so that the first rows do not move much."""
 
@@ -87,7 +90,7 @@ class RateControl:
         """The quality whose predicted bytes are nearest to the budget; the sample is coded there too."""
         total = lambda quality: self._front + float(self._row_bytes(quality).sum())  # noqa: E731
         quality = _nearest(total, self._budget, MIN_QUALITY, MAX_QUALITY)
-        for _ in range(2):
+        for _ in range(REFINEMENTS):
             self._sample.measure(quality)
             self._curves.clear()
             quality = _nearest(total, self._budget, MIN_QUALITY, MAX_QUALITY)

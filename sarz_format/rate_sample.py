@@ -13,23 +13,23 @@ from .codec.device import Engine
 from .codec.mosaic import BatchRunner
 from .codec.pool import map_batches
 from .codec.tile import pack_coarse, pack_detail
-from .coding import AnalysedTile, TileCoder
+from .coding import AnalysedTile, Key, TileCoder
 from .fallback import encode_lossless
 from .grid import Box, TileGrid
 from .header import Header
 from .mask import EXACT, VALID, class_plane
 from .quality import MAX_QUALITY, MIN_QUALITY
 from .radiometry import BandRadiometry
-from .strips import make_strip
+from .strips import Strip, make_strip
 from .trial import Trial
 
 SIDE = 512
 """Larger tiles are sampled by a part of this side."""
 
-MOST_TILES_A_SIDE, MOST_SMALL_TILES_A_SIDE, SMALL = 7, 14, 256
+MOST_TILES_A_SIDE, MOST_SMALL_TILES_A_SIDE, SMALL = 5, 10, 256
 """The sample is a lattice of so many rows and columns of tiles; of tiles under 256 pixels, more."""
 
-KNOTS = tuple(range(MIN_QUALITY, MAX_QUALITY + 1, 20))
+KNOTS = (MIN_QUALITY, 50, MAX_QUALITY)
 """Qualities that the sample is coded at to begin with; between, the logarithm of the bytes is interpolated."""
 
 WindowReader = Callable[[Box], np.ndarray]
@@ -41,10 +41,10 @@ class SampledTile:
     """A tile, or a part of one, coded as a raster of its own: bytes that no quality changes, and latents."""
 
     pixels: int
+    coder: TileCoder
+    strip: Strip
+    tiles: dict[Key, AnalysedTile] = field(default_factory=dict)
     constant: int = 0
-    coder: TileCoder | None = None
-    strip: object = None
-    tiles: dict = field(default_factory=dict)
 
     def size(self, quality: int) -> int:
         """Bytes at a quality, of all band groups."""
@@ -63,9 +63,9 @@ class RateSample:
         most = MOST_TILES_A_SIDE if header.tile_size >= SMALL else MOST_SMALL_TILES_A_SIDE
         self.rows, self.cols = _lattice(grid.rows, most), _lattice(grid.cols, most)
         places = [(row, col) for row in self.rows for col in self.cols]
-        # Reading is not safe from several threads; coding is what takes the time.
-        windows = [(_part(grid.tile(*place)), read(_part(grid.tile(*place)))) for place in places]
-        self._tiles = map_batches(self._device, lambda w: _sampled(header, radiometry, engines, run, w[1]), windows)
+        # A dataset is not safe in several threads; coding is what takes the time.
+        windows = [read(_part(grid.tile(*place))) for place in places]
+        self._tiles = map_batches(self._device, lambda w: _sampled(header, radiometry, engines, run, w), windows)
         self._sizes: dict[int, np.ndarray] = {}
         for quality in KNOTS:
             self.measure(quality)
@@ -108,7 +108,7 @@ def _sampled(header: Header, radiometry: list[BandRadiometry], engines: list[Eng
     grid = TileGrid(height, width, 64 * math.ceil(max(height, width) / 64))
     own = replace(header, metadata=replace(header.metadata, width=width, height=height), tile_size=grid.tile_size)
     strip = make_strip(own, radiometry, 0, values)
-    sample = SampledTile(height * width, 0, TileCoder(grid, engines, run), strip)
+    sample = SampledTile(height * width, TileCoder(grid, engines, run), strip)
     for group, engine in enumerate(engines):
         bands = list(header.groups[group].bands)
         chosen = [radiometry[band] for band in bands]

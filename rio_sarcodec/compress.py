@@ -20,10 +20,12 @@ from .jobs import Job, check_summary, compress_jobs
 @click.option(
     "--quality",
     type=click.IntRange(MIN_QUALITY, MAX_QUALITY),
-    default=DEFAULT_QUALITY,
-    show_default=True,
+    show_default=str(DEFAULT_QUALITY),
     help="From the smallest file to the finest; docs/cli.md maps it to the error in dB.",
 )
+@options.rmse_db_opt
+@options.ratio_opt
+@options.bpp_opt
 @click.option(
     "--scale",
     type=click.Choice(["auto", "amplitude", "intensity", "db"]),
@@ -53,7 +55,10 @@ def compress(
     ctx: click.Context,
     files: tuple[str, ...],
     output: str | None,
-    quality: int,
+    quality: int | None,
+    rmse_db: float | None,
+    ratio: float | None,
+    bpp: float | None,
     scale: str,
     tile_size: int,
     bidx: tuple[int, ...],
@@ -74,8 +79,10 @@ def compress(
     \b
       rio sarcodec compress scene.tif scene.sarz
       rio sarcodec compress scene.tif small.sarz --quality 30 --bidx 1
+      rio sarcodec compress scene.tif half_a_db.sarz --rmse-db 0.5
       rio sarcodec compress *.tif -o compressed --summary summary.json
     """
+    options.one_target(quality, rmse_db, ratio, bpp)
     jobs = compress_jobs(files, output)
     check_summary(summary, jobs, overwrite)
     with ctx.obj["env"]:
@@ -88,6 +95,9 @@ def compress(
                 job.input,
                 job.output,
                 quality=quality,
+                rmse_db=rmse_db,
+                ratio=ratio,
+                bpp=bpp,
                 scale=scale,
                 tile_size=tile_size,
                 indexes=list(bidx) or None,

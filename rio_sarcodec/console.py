@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rasterio.errors import NotGeoreferencedWarning
 
-from sarz_format.errors import LargeTileWarning, TileDamageWarning
+from sarz_format.errors import LargeTileWarning, TargetWarning, TileDamageWarning
 
 from .failures import failure_text, printable
 
@@ -94,6 +94,7 @@ class Console:
             with warnings.catch_warnings():
                 warnings.simplefilter("always", TileDamageWarning)
                 warnings.simplefilter("always", LargeTileWarning)
+                warnings.simplefilter("always", TargetWarning)
                 # Said of inputs in radar geometry, and of every output before its ground control points are set.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 warnings.showwarning = keep

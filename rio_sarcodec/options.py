@@ -6,10 +6,13 @@ What rasterio's own commands have (``--bidx``, ``--bounds``, ``--nodata``, ``--c
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 import click
+
+from .failures import MisuseError
 
 input_arg = click.argument("files", nargs=-1, required=True, metavar="INPUT...")
 
@@ -65,6 +68,51 @@ batch_size_opt = click.option(
     default="auto",
     show_default=True,
     help="Tiles that go through the networks at once; auto is 1 on a CPU and 32 on a GPU. It never changes the result.",
+)
+
+
+class PositiveNumber(click.ParamType):
+    """A finite number above 0."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and number > 0):
+            self.fail(f"{value!r} is not a finite number above 0", param, ctx)
+        return number
+
+
+TARGETS = ("quality", "rmse_db", "ratio", "bpp")
+"""Parameters of ``compress`` that exclude one another."""
+
+
+def one_target(quality: int | None, rmse_db: float | None, ratio: float | None, bpp: float | None) -> None:
+    """Raise MisuseError if more than one of them is given."""
+    given = [f"--{name.replace('_', '-')}" for name, value in zip(TARGETS, (quality, rmse_db, ratio, bpp)) if value is not None]
+    if len(given) > 1:
+        raise MisuseError(f"{' and '.join(given)} exclude each other; give one of --quality, --rmse-db, --ratio and --bpp")
+
+
+rmse_db_opt = click.option(
+    "--rmse-db",
+    type=PositiveNumber(),
+    metavar="X",
+    help="Instead of a quality: the root mean square error in dB that each tile is to have.",
+)
+
+ratio_opt = click.option(
+    "--ratio",
+    type=PositiveNumber(),
+    metavar="X",
+    help="Instead of a quality: bytes of the raw array over bytes of the file.",
+)
+
+bpp_opt = click.option(
+    "--bpp", type=PositiveNumber(), metavar="X", help="Instead of a quality: bits of the file a pixel and band."
 )
 
 

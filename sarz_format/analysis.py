@@ -43,14 +43,14 @@ def analyse(engine: Engine, run: BatchRunner, grid: TileGrid, bands: list[int], 
     return [latents[col] for col in cols]
 
 
-def hyperlatents(engine: Engine, run: BatchRunner, latents: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """``(z int8, sums of the hyper-synthesis float32)`` of each of some equally shaped latents."""
+def hyperlatents(engine: Engine, run: BatchRunner, latents: list[np.ndarray]) -> list[np.ndarray]:
+    """Hyperlatents int8 of each of some equally shaped latents."""
+    return run(engine.network.hyper_analysis, [_whole_hyper_positions(y) for y in latents])
 
-    def both(y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        z = engine.network.hyper_analysis(y)
-        return list(zip(z, engine.network.hyper_synthesis(z)))
 
-    return run(both, [_whole_hyper_positions(y) for y in latents])
+def hyper_sums(engine: Engine, run: BatchRunner, hyper: list[np.ndarray]) -> list[np.ndarray]:
+    """Sums of the hyper-synthesis, float32, of each of some equally shaped hyperlatents."""
+    return run(engine.network.hyper_synthesis, hyper)
 
 
 def _whole_hyper_positions(y: np.ndarray) -> np.ndarray:

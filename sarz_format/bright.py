@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .codec.jit import compiled
+from .codec.pool import parallel_map
 from .decibel import STEPS_PER_DB
+from .grid import TileGrid
+from .strips import Strip, padded_pixels
 
 RADIUS = 15
 """Half a side of the neighbourhood of a target, 31 x 31 pixels."""
@@ -36,6 +39,24 @@ def _stand_out(padded, rows, cols, contrast, chosen):
     for i in range(rows.size):
         limit = np.int64(padded[rows[i] + RADIUS, cols[i] + RADIUS]) - contrast
         chosen[i] = _count_low(padded, rows[i], cols[i], limit) >= half
+
+
+def find_targets(grid: TileGrid, group: int, bands: list[int], above: Strip | None, strip: Strip, below: Strip | None,
+                 cols: list[int]) -> None:
+    """Set the targets of some tiles of a row, of each band of a group, seen beside the pixels of the rows around."""
+    if not cols:
+        return
+    padded = padded_pixels(grid, bands, strip, above, below, RADIUS)
+
+    def find(job: tuple[int, int]) -> np.ndarray:
+        col, member = job
+        tile = grid.tile(strip.row, col)
+        height, width = (n + 2 * RADIUS for n in tile.shape)
+        return bright_targets(padded[member, :height, tile.col0 : tile.col0 + width])
+
+    found = iter(parallel_map(find, [(col, member) for col in cols for member in range(len(bands))]))
+    for col in cols:
+        strip.targets[group, col] = [next(found) for _ in bands]
 
 
 def bright_targets(padded: np.ndarray) -> np.ndarray:

@@ -19,30 +19,41 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .container_writer import ContainerWriter
-from .errors import LargeTileWarning, SarzFileNotFoundError, SarzIOError, SarzOptionError, UnsupportedRasterError
+from .errors import (
+    LargeTileWarning,
+    SarzFileNotFoundError,
+    SarzIOError,
+    SarzOptionError,
+    TargetWarning,
+    UnsupportedRasterError,
+)
 from .footprint import LARGE_TILE, compression_bytes
 from .gdal_cache import bounded_gdal_cache
 from .groups import model_groups
 from .header import Header
 from .memory import COMPRESSING, memory_errors
 from .metadata import RasterMetadata
-from .output import refuse_overwriting
-from .quality import DEFAULT_QUALITY, checked_quality
+from .output import check_output, refuse_overwriting
 from .radiometry import BandRadiometry, checked_dtype, checked_scale, choose_offset_db, detect_scale
+from .compress_report import compress_report, raw_bytes
 from .reports import CompressReport
 from .roles import lossless_bands
 from .sampling import Sample, scaled_values, take_sample
-from .statistics import BandStatistics
+from .target import RMSE_DB, asked_for
 from .weights import models_for_compression
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
+    from .grid import Box
+    from .rate_control import RateControl
+    from .weights import ModelInfo
+
 Progress = Callable[[int, int], None]
 
 
-def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, quality: int = DEFAULT_QUALITY,
-             scale: str = "auto", tile_size: int = 512, indexes: Sequence[int] | int | None = None,
+def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, quality: int | None = None,
+             rmse_db: float | None = None, ratio: float | None = None, bpp: float | None = None, scale: str = "auto", tile_size: int = 512, indexes: Sequence[int] | int | None = None,
              nodata: float | None = None, model: str = "auto", device: str = "auto", batch_size: int | str = "auto",
              overwrite: bool = False, progress: Progress | None = None) -> CompressReport:
     """Compress a raster to a .sarz file, decoding every tile again to measure the error.
@@ -54,7 +65,13 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     dst
         Path of the file to write. Not a file that `src` is read from.
     quality
-        0 (smallest) to 100 (finest).
+        0 (smallest) to 100 (finest); DEFAULT_QUALITY where no target is given either. At most one of these four.
+    rmse_db
+        Root mean square error in dB that each tile of a band group is to have, over its bands together.
+    ratio
+        Bytes of the raw array over bytes of the file.
+    bpp
+        Bits of the file a band pixel.
     scale
         What the pixels are: "amplitude", "intensity", "db", or "auto".
     tile_size
@@ -79,9 +96,14 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     UnsupportedRasterError
         If the dtype is complex or unknown, or the raster is empty.
     SarzOptionError, OutputExistsError, ModelNotFoundError, DeviceError, SarzMemoryError
+
+    Warns
+    -----
+    TargetWarning
+        If a target is missed by more than 5 %: the nearest that can be is written.
     """
     started = time.perf_counter()
-    checked_quality(quality)
+    quality, target = asked_for(quality, rmse_db=rmse_db, ratio=ratio, bpp=bpp)
     checked_scale(scale)
     if isinstance(tile_size, bool) or int(tile_size) != tile_size or tile_size % 64 or not 64 <= tile_size <= 4096:
         raise SarzOptionError(f"tile size {tile_size}: expected a multiple of 64 from 64 to 4096")
@@ -92,20 +114,45 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
         metadata = _metadata(dataset, bands, nodata)
         lossless = lossless_bands(metadata.descriptions, metadata.colorinterp)
         chosen, reason, radiometry = _radiometry(dataset, bands, metadata, scale, lossless)
-        header = Header(metadata, int(tile_size), chosen, reason, tuple(r.offset_db for r in radiometry), int(quality),
+        header = Header(metadata, int(tile_size), chosen, reason, tuple(r.offset_db for r in radiometry), quality,
                         model_groups(metadata.descriptions, models, lossless),
-                        (*_lossless_notes(metadata, lossless), *_notes(dataset, bands)))
+                        (*_lossless_notes(metadata, lossless), *_notes(dataset, bands)), target)
         if tile_size >= LARGE_TILE:
             _warn_of_memory(dataset.name, header)
+        control = None
+        if target is not None and target.kind != RMSE_DB:
+            check_output(dst, overwrite)
+            header, control = _planned(dataset, bands, header, radiometry, models, device, batch_size)
         with ContainerWriter(dst, header, overwrite=overwrite) as writer:
             from .codec.device import resolve_batch, resolve_device
             from .encoder import Encoder
 
             where = resolve_device(device)
-            encoder = Encoder(header, radiometry, models, where, resolve_batch(batch_size, where))
+            encoder = Encoder(header, radiometry, models, where, resolve_batch(batch_size, where), control)
             encoder.encode(lambda row: _read_row(dataset, bands, header, row), writer, progress or _no_progress)
             size = writer.finish(encoder.statistics)
-        return _report(dataset.name, os.fspath(dst), header, encoder, size, time.perf_counter() - started)
+        report = compress_report(dataset.name, os.fspath(dst), header, encoder, size, time.perf_counter() - started)
+        for note in report.notes[len(header.notes):]:
+            warnings.warn(TargetWarning(f"{dataset.name}: {note}"), stacklevel=2)
+        return report
+
+
+def _planned(dataset: DatasetReader, bands: list[int], header: Header, radiometry: list[BandRadiometry],
+             models: dict[int, ModelInfo], device: str, batch_size: int | str) -> tuple[Header, RateControl]:
+    """The header with the quality to begin with for its target in bytes, and what corrects it."""
+    from .codec.device import load_engine, resolve_batch, resolve_device
+    from .codec.mosaic import BatchRunner
+    from .rate_control import RateControl
+
+    where = resolve_device(device)
+    engines = [load_engine(models[len(group.bands)], where) for group in header.groups]
+
+    def read(box: Box) -> np.ndarray:
+        return dataset.read(bands, window=Window(box.col0, box.row0, box.shape[1], box.shape[0]))
+
+    budget = header.target.bytes_of(raw_bytes(header), header.metadata.width * header.metadata.height * len(bands))
+    control = RateControl(header, radiometry, engines, BatchRunner(resolve_batch(batch_size, where)), read, budget)
+    return replace(header, quality=control.quality), control
 
 
 def _warn_of_memory(name: str, header: Header) -> None:
@@ -237,22 +284,3 @@ def _read_row(dataset: DatasetReader, bands: list[int], header: Header, row: int
     first = row * grid.tile_size
     window = Window(0, first, grid.width, min(grid.tile_size, grid.height - first))
     return dataset.read(bands, window=window)
-
-
-def _report(source: str, output: str, header: Header, encoder, size: int, seconds: float) -> CompressReport:
-    metadata = header.metadata
-    raw = metadata.width * metadata.height * metadata.count * np.dtype(metadata.dtype).itemsize
-    total = sum(encoder.statistics, BandStatistics())
-    bands = [{"band": i + 1, "description": metadata.descriptions[i], **_errors(s)}
-             for i, s in enumerate(encoder.statistics)]
-    return CompressReport(
-        input=source, output=output, width=metadata.width, height=metadata.height, count=metadata.count,
-        dtype=metadata.dtype, input_bytes=raw, output_bytes=size, ratio=raw / size,
-        bpp=size * 8 / (metadata.width * metadata.height * metadata.count), **_errors(total), bands=bands,
-        tiles=header.grid.rows * header.grid.cols * len(header.groups), empty_tiles=encoder.empty_tiles,
-        fallback_tiles=encoder.fallback_tiles, seconds=seconds, scale=header.scale, scale_reason=header.scale_reason,
-        quality=header.quality, arithmetic=encoder.arithmetic, notes=list(header.notes), timings=encoder.timings)
-
-
-def _errors(statistics: BandStatistics) -> dict[str, float]:
-    return {"rmse_db": statistics.rmse_db, "bias_db": statistics.bias_db, "max_error_db": statistics.max_error_db}

@@ -24,6 +24,12 @@ _BUFFER_BYTES = 1024 * 1024
 _MAX_PART_BYTES = 2**32 - 1
 
 
+def front_bytes(header: Header) -> int:
+    """Bytes of a file before its tiles: preamble, header, statistics and index."""
+    entries = checked_tile_count(header.grid, len(header.groups)) * ENTRY_BYTES
+    return PREAMBLE_BYTES + len(pack_header(header)[0]) + header.metadata.count * BAND_BYTES + entries
+
+
 class ContainerWriter:
     """Writes one file; a context manager that leaves nothing behind unless `finish` was reached.
 

@@ -5,15 +5,47 @@ Only the encoder chooses; the decoder adds what it is told (`codec.corrections`)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from .codec.corrections import GAIN_STEP, LARGEST_GAIN, TARGET_STEP, Corrections, apply_corrections, gain_shape
+from .codec.corrections import (
+    GAIN_STEP, LARGEST_GAIN, TARGET_STEP, Corrections, apply_corrections, gain_shape, pack_corrections)
+from .codec.pool import parallel_map
 from .decibel import STEPS_PER_DB
-from .grid import GAIN_BLOCK
+from .grid import GAIN_BLOCK, TileGrid
+from .mask import VALID
 from .quality import DEFAULT_QUALITY, nominal_step_db
+from .strips import Strip
 
 TOLERANCE_DB = 0.45
 """Error of a target from which on it is corrected, up to the default quality; larger with the step of lower ones."""
+
+
+def corrected_in(strip: Strip, key: tuple[int, int], grid: TileGrid, bands: list[int],
+                 decoded: np.ndarray) -> tuple[list[Corrections], np.ndarray]:
+    """Corrections of the bands of a tile of a row, and its pixels int16 ``(bands, height, width)`` with them.
+
+    `key` is its (group, tile column), `bands` are those of the group, `decoded` may be higher and wider than the tile.
+    """
+    where = (bands, *grid.tile(strip.row, key[1]).slices(strip.box))
+    original, valid = strip.pixels[where], strip.classes[where] == VALID
+    pixels = decoded[:, : original.shape[1], : original.shape[2]].copy()
+    corrections = []
+    for band, part in enumerate(pixels):
+        chosen = choose_corrections(original[band], part, valid[band], strip.targets[key][band], strip.qualities[key])
+        apply_corrections(part, chosen, part.shape[1])
+        corrections.append(chosen)
+    return corrections, pixels
+
+
+def correction_bytes(strip: Strip, grid: TileGrid, bands: list[list[int]],
+                     decoded: Mapping[tuple[int, int], np.ndarray]) -> int:
+    """Bytes of the corrections of decoded tiles of a row; `bands` are those of each group."""
+    def of(key: tuple[int, int]) -> int:
+        return sum(len(pack_corrections(c)) for c in corrected_in(strip, key, grid, bands[key[0]], decoded[key])[0])
+
+    return sum(parallel_map(of, decoded))
 
 
 def choose_corrections(original: np.ndarray, decoded: np.ndarray, valid: np.ndarray, targets: np.ndarray,

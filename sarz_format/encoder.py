@@ -17,22 +17,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from .analysis import analyse, hyperlatents
-from .bright import RADIUS, bright_targets
-from .codec.corrections import apply_corrections
+from .bright import find_targets
 from .codec.device import Engine, load_engine
-from .codec.mosaic import BatchRunner, batches, synthesise
+from .codec.mosaic import BatchRunner, batches
 from .codec.pool import map_batches, parallel_map
 from .codec.tile import pack_coarse, pack_detail
+from .coding import AnalysedTile, Key, TileCoder
 from .container_writer import ContainerWriter
-from .correcting import choose_corrections
+from .control import Control, FixedQuality, RmseControl
+from .correcting import corrected_in
 from .fallback import encode_lossless
 from .header import Header
 from .index import EMPTY, FALLBACK
 from .mask import EXACT, VALID, class_plane
 from .measure import badly_served, band_errors
 from .radiometry import BandRadiometry
+from .reached import Reached
 from .statistics import BandStatistics
-from .strips import Strip, make_strip, padded_pixels
+from .strips import Strip, make_strip
+from .target import RMSE_DB
 from .timing import Stages
 from .trial import Trial
 from .weights import ModelInfo
@@ -48,6 +51,7 @@ class CodedTile:
     coarse: bytes
     detail: bytes
     flags: int
+    quality: int
     statistics: list[BandStatistics]
 
 
@@ -64,13 +68,20 @@ class Encoder:
         By number of bands.
     device, batch_size
         As resolved by `codec.device`. They never change a byte.
+    control
+        Chooses the qualities of tiles; by default as the header says. A target in bytes needs one.
     """
 
     def __init__(self, header: Header, radiometry: list[BandRadiometry], models: dict[int, ModelInfo], device,
-                 batch_size: int) -> None:
+                 batch_size: int, control: Control | None = None) -> None:
         self.header, self.grid, self.radiometry = header, header.grid, radiometry
         self.engines: list[Engine] = [load_engine(models[len(g.bands)], device) for g in header.groups]
         self.run = BatchRunner(batch_size)
+        self.coder = TileCoder(self.grid, self.engines, self.run)
+        self.rmse_db = header.target.value if header.target and header.target.kind == RMSE_DB else None
+        usual = FixedQuality(header.quality) if self.rmse_db is None else RmseControl(header, radiometry, self.rmse_db)
+        self.control = control or usual
+        self.reached = Reached(self.rmse_db)
         self.statistics = [BandStatistics()] * header.metadata.count
         self.empty_tiles = self.fallback_tiles = 0
         self._stages = Stages()
@@ -125,7 +136,7 @@ class Encoder:
         """Find the tiles of a group that are kept losslessly and have no latents; no pixel of theirs stays VALID."""
         engine, bands = self.engines[group], list(self.header.groups[group].bands)
         radiometry = [self.radiometry[band] for band in bands]
-        trial = Trial(engine, self.run, radiometry, self.header.quality)
+        trial = Trial(engine, self.run, radiometry, self.control.quality, self.rmse_db)
 
         def parts(col: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             where = (bands, *self.grid.tile(strip.row, col).slices(strip.box))
@@ -143,99 +154,78 @@ class Encoder:
             strip.lossless.add((group, col))
 
     def _code_strip(self, above: Strip | None, strip: Strip, below: Strip | None) -> None:
-        for group, engine in enumerate(self.engines):
-            bands = list(self.header.groups[group].bands)
-            cols = []
-            for col in range(self.grid.cols):
-                tile = self.grid.tile(strip.row, col)
-                if (strip.classes[(bands, *tile.slices(strip.box))] == VALID).any():
-                    cols.append(col)
-                else:
-                    strip.latents[group, col] = None
-                    strip.segments[group, col] = ([b"", b""], [b"", b""])
-            with self._stages("find bright targets"):
-                self._find_targets(group, bands, above, strip, below, cols)
-            with self._stages("analyse"):
-                latents = analyse(engine, self.run, self.grid, bands, above, strip, below, cols)
-            with self._stages("quantise and entropy-code"):
-                self._code_latents(group, engine, strip, cols, latents)
+        tiles: dict[Key, AnalysedTile] = {}
+        with self._stages("find bright targets"):
+            for group, entry in enumerate(self.header.groups):
+                find_targets(self.grid, group, list(entry.bands), above, strip, below, self._coded_columns(group, strip))
+        with self._stages("analyse"):
+            for group in range(len(self.engines)):
+                tiles |= self._analysed(group, above, strip, below)
+        with self._stages("quantise and entropy-code"):
+            self.control.code(self.coder, above, strip, tiles)
 
-    def _find_targets(self, group: int, bands: list[int], above: Strip | None, strip: Strip, below: Strip | None,
-                      cols: list[int]) -> None:
-        padded = padded_pixels(self.grid, bands, strip, above, below, RADIUS)
+    def _coded_columns(self, group: int, strip: Strip) -> list[int]:
+        """Columns of the tiles of a group that have a pixel to code."""
+        bands = list(self.header.groups[group].bands)
+        return [col for col in range(self.grid.cols)
+                if (strip.classes[(bands, *self.grid.tile(strip.row, col).slices(strip.box))] == VALID).any()]
 
-        def find(job: tuple[int, int]) -> np.ndarray:
-            col, member = job
-            tile = self.grid.tile(strip.row, col)
-            height, width = (n + 2 * RADIUS for n in tile.shape)
-            return bright_targets(padded[member, :height, tile.col0 : tile.col0 + width])
+    def _analysed(self, group: int, above: Strip | None, strip: Strip, below: Strip | None) -> dict[Key, AnalysedTile]:
+        """The tiles of a group that have a pixel to code; the others are marked as empty."""
+        engine, bands, cols = self.engines[group], list(self.header.groups[group].bands), self._coded_columns(group, strip)
+        for col in range(self.grid.cols):
+            strip.latents[group, col] = None
+            strip.segments[group, col] = ([b"", b""], [b"", b""])
+        latents = dict(zip(cols, analyse(engine, self.run, self.grid, bands, above, strip, below, cols)))
 
-        found = iter(parallel_map(find, [(col, member) for col in cols for member in range(len(bands))]))
-        for col in cols:
-            strip.targets[group, col] = [next(found) for _ in bands]
-
-    def _code_latents(self, group: int, engine: Engine, strip: Strip, cols: list[int],
-                      latents: list[np.ndarray]) -> None:
-        def code(job: tuple[int, np.ndarray, np.ndarray, np.ndarray]) -> None:
-            col, y, z, totals = job
-            coarse, detail, y_hat = engine.coder.encode(y, z, totals, self.header.quality)
-            strip.latents[group, col], strip.segments[group, col] = y_hat, (coarse, detail)
-
-        def code_batch(members: list[int]) -> None:
-            coded = hyperlatents(engine, self.run, [latents[i] for i in members])
-            parallel_map(code, [(cols[i], latents[i], z, totals) for i, (z, totals) in zip(members, coded)])
+        def hyper(members: list[int]) -> dict[Key, AnalysedTile]:
+            hyper = hyperlatents(engine, self.run, [latents[col] for col in members])
+            return {(group, col): AnalysedTile(latents[col], z) for col, z in zip(members, hyper)}
 
         by_shape: dict[tuple, list[int]] = {}
-        for i, y in enumerate(latents):
-            by_shape.setdefault(y.shape, []).append(i)
+        for col, y in latents.items():
+            by_shape.setdefault(y.shape, []).append(col)
         jobs = [part for same in by_shape.values() for part in batches(same, self.run.batch_size)]
-        map_batches(engine.network.device, code_batch, jobs)
+        return {key: tile for done in map_batches(engine.network.device, hyper, jobs) for key, tile in done.items()}
 
     def _finish_strip(self, above: Strip | None, strip: Strip, below: Strip | None, writer: ContainerWriter) -> None:
         """Decode a strip, measure it, decide on fallbacks and write its tiles."""
-        neighbours = {s.row: s for s in (above, strip, below) if s is not None}
-        decoded: dict[tuple[int, int], np.ndarray] = {}
-        for group, engine in enumerate(self.engines):
-            coded = [col for col in range(self.grid.cols) if strip.latents[group, col] is not None]
-            boxes = {self.grid.tile_latents(strip.row, col): col for col in coded}
-            latents = lambda row, col: neighbours[row].latents[group, col]  # noqa: B023, E731 (used in this turn only)
-            with self._stages("decode again"):
-                for box, pixels in synthesise(engine.network, self.run, self.grid, latents, boxes):
-                    decoded[group, boxes[box]] = pixels
+        coded = [key for key, latents in strip.latents.items() if latents is not None]
+        with self._stages("decode again"):
+            decoded = self.coder.decode(coded, above, strip, below)
         keys = [(group, col) for col in range(self.grid.cols) for group in range(len(self.engines))]
         with self._stages("measure"):
             tiles = parallel_map(lambda k: self._pack(strip, *k, decoded.get(k)), keys)
         with self._stages("write"):
             for (group, _), tile in zip(keys, tiles):
                 self._write(writer, group, tile)
+            self.control.written(strip.row, sum(len(tile.coarse) + len(tile.detail) for tile in tiles))
 
     def _pack(self, strip: Strip, group: int, col: int, pixels: np.ndarray | None) -> CodedTile:
         bands = list(self.header.groups[group].bands)
         rows, cols = self.grid.tile(strip.row, col).slices(strip.box)
         values, classes = strip.values[bands, rows, cols], strip.classes[bands, rows, cols]
         coarse, detail = strip.segments[group, col]
+        quality = strip.qualities.get((group, col), self.header.quality)
         statistics, corrections = [BandStatistics()] * len(bands), []
         if pixels is not None:
-            original = strip.pixels[bands, rows, cols]
-            pixels = pixels[:, : values.shape[1], : values.shape[2]].copy()
-            corrections = [choose_corrections(original[i], pixels[i], classes[i] == VALID, targets, self.header.quality)
-                           for i, targets in enumerate(strip.targets[group, col])]
-            for part, correction in zip(pixels, corrections):
-                apply_corrections(part, correction, part.shape[1])
+            corrections, pixels = corrected_in(strip, (group, col), self.grid, bands, pixels)
             radiometry = (self.radiometry[band] for band in bands)
             statistics = [band_errors(*job) for job in zip(radiometry, values, classes, pixels)]
         lossless, flags = b"", 0 if pixels is not None else EMPTY
-        if (group, col) in strip.lossless or badly_served(statistics, self.header.quality):
+        if (group, col) in strip.lossless or badly_served(statistics, quality):
             lossless, flags = encode_lossless(values), flags | FALLBACK
             statistics = [BandStatistics(count=s.count) for s in statistics]
             values = classes = values[:, :0]
             corrections = []
         planes = [class_plane(c) for c in strip.classes[bands, rows, cols]]
-        packed = pack_detail(detail, values, classes, lossless, corrections)
-        return CodedTile(pack_coarse(planes, coarse), packed, flags, statistics)
+        detail = pack_detail(detail, values, classes, lossless, corrections)
+        return CodedTile(pack_coarse(planes, coarse), detail, flags, quality, statistics)
 
     def _write(self, writer: ContainerWriter, group: int, tile: CodedTile) -> None:
-        writer.write_tile(tile.coarse, tile.detail, flags=tile.flags, quality=self.header.quality)
+        writer.write_tile(tile.coarse, tile.detail, flags=tile.flags, quality=tile.quality)
+        if not tile.flags:
+            self.reached.add(tile.quality, sum(tile.statistics, BandStatistics()).rmse_db)
         self.empty_tiles += tile.flags == EMPTY
         self.fallback_tiles += bool(tile.flags & FALLBACK)
         for band, statistics in zip(self.header.groups[group].bands, tile.statistics):

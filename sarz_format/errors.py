@@ -111,5 +111,9 @@ class LargeTileWarning(UserWarning):
     """Tiles so large were asked for that compressing takes much memory; says about how much."""
 
 
+class TargetWarning(UserWarning):
+    """A target (an error, a ratio, bits a band pixel) was not reached; says what was reached instead."""
+
+
 class TileDamageWarning(UserWarning):
     """A damaged tile was masked (``on_damage="mask"``)."""

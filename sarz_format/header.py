@@ -15,6 +15,7 @@ from .grid import TileGrid
 from .metadata import RasterMetadata
 from .metadata_json import check_keys, checked_integer, checked_list, checked_text, shown
 from .quality import MAX_QUALITY, MIN_QUALITY
+from .target import Target
 
 SCALES = ("amplitude", "intensity", "db")
 """What a pixel is: proportional to amplitude (20 log10 gives dB), to power (10 log10), or dB already."""
@@ -33,7 +34,8 @@ DICTIONARY_SHA256 = "5677c640b6ac4b3288686418d347e9c8c6ab8d17c4f2a2bbd9c696c2d4e
 _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-_KEYS = frozenset({"metadata", "tile_size", "scale", "scale_reason", "offsets_db", "quality", "groups", "notes"})
+_REQUIRED = frozenset({"metadata", "tile_size", "scale", "scale_reason", "offsets_db", "quality", "groups"})
+_KEYS = _REQUIRED | {"notes", "target"}
 _GROUP_KEYS = frozenset({"bands", "model", "weights_sha256"})
 
 
@@ -63,10 +65,13 @@ class Header:
     offsets_db: tuple[int, ...]
     """dB subtracted from each band before the model."""
     quality: int
+    """That was asked for; with a target, the one that the writer began with."""
     groups: tuple[BandGroup, ...]
     """Every band is in one of them."""
     notes: tuple[str, ...] = ()
     """What the writer wants readers to know: fallbacks, warnings."""
+    target: Target | None = None
+    """What was asked for instead of a quality."""
 
     @property
     def grid(self) -> TileGrid:
@@ -152,11 +157,12 @@ def _to_json(header: Header) -> dict[str, Any]:
             for group in header.groups
         ],
     }
-    return value | {"notes": list(header.notes)} if header.notes else value
+    optional = {"notes": list(header.notes), "target": header.target and header.target.to_json()}
+    return value | {key: item for key, item in optional.items() if item}
 
 
 def _from_json(value: Any) -> Header:
-    check_keys(value, "header", _KEYS, set(_KEYS - {"notes"}))
+    check_keys(value, "header", _KEYS, set(_REQUIRED))
     metadata = RasterMetadata.from_json(value["metadata"])
     tile_size = checked_integer(value["tile_size"], "tile_size", TILE_SIZE_STEP, MAX_TILE_SIZE)
     if tile_size % TILE_SIZE_STEP:
@@ -173,6 +179,7 @@ def _from_json(value: Any) -> Header:
         quality=checked_integer(value["quality"], "quality", MIN_QUALITY, MAX_QUALITY),
         groups=_groups(value["groups"], metadata.count),
         notes=tuple(checked_text(note, "notes") for note in checked_list(value.get("notes", []), "notes")),
+        target=Target.from_json(value["target"]) if "target" in value else None,
     )
 
 

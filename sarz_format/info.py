@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
+from .compress_report import raw_bytes
 from .container import Container
 from .header import Header
 from .index import EMPTY, FALLBACK, TileIndex
 from .metadata_json import encode_number
 from .preamble import VERSION
+from .quality import MAX_QUALITY, MIN_QUALITY
+from .reached import quality_range
 from .statistics import BandStatistics
 
 
@@ -28,6 +29,8 @@ def describe(container: Container, tiles: bool = False) -> dict[str, Any]:
         "scale": header.scale,
         "scale_reason": header.scale_reason,
         "quality": header.quality,
+        "target": header.target and header.target.to_json(),
+        "tile_qualities": _tile_qualities(container.index),
         "tile_size": header.tile_size,
         "models": [_describe_group(header, group) for group in range(len(header.groups))],
         "notes": list(header.notes),
@@ -41,12 +44,6 @@ def describe(container: Container, tiles: bool = False) -> dict[str, Any]:
     return description
 
 
-def raw_bytes(header: Header) -> int:
-    """Bytes of the raster's array, uncompressed."""
-    metadata = header.metadata
-    return metadata.width * metadata.height * metadata.count * np.dtype(metadata.dtype).itemsize
-
-
 def format_text(description: dict[str, Any]) -> str:
     """The description as lines of text."""
     d = description
@@ -54,7 +51,7 @@ def format_text(description: dict[str, Any]) -> str:
         f"{d['name']}: .sarz version {d['format_version']}",
         f"  size        {d['width']} x {d['height']}, {d['count']} band(s) of {d['dtype']}",
         f"  file        {d['bytes']:,} bytes, 1:{d['ratio']:.1f}, {d['bits_per_sample']:.3f} bits a pixel and band",
-        f"  coding      quality {d['quality']}, tiles of {d['tile_size']}",
+        f"  coding      {_coding_text(d)}, tiles of {d['tile_size']}",
         f"  scale       {d['scale']}: {d['scale_reason']}",
         f"  error       {_error_text(d['error'])}",
         f"  tiles       {_counts_text(d['tiles'])}",
@@ -133,6 +130,26 @@ def _tile_counts(index: TileIndex) -> dict[str, int]:
         "empty": int((empty & ~fallback).sum()),
         "fallback": int(fallback.sum()),
     }
+
+
+def _tile_qualities(index: TileIndex) -> dict[str, int] | None:
+    """Of coded tiles: in EMPTY tiles a quality means nothing, in FALLBACK tiles it is not what is read."""
+    qualities = index.entries["quality"][index.entries["flags"] == 0]
+    ranged = quality_range(qualities)
+    if ranged is None:
+        return None
+    return {**ranged, "at_min": int((qualities == MIN_QUALITY).sum()), "at_max": int((qualities == MAX_QUALITY).sum())}
+
+
+def _coding_text(d: dict[str, Any]) -> str:
+    if d["target"] is None:
+        return f"quality {d['quality']}"
+    used = d["tile_qualities"]
+    text = f"{d['target']['kind']} {d['target']['value']} asked for"
+    if used is None:
+        return text
+    return (f"{text}, qualities {used['min']} to {used['max']}, median {used['median']} ({used['at_min']} tiles at "
+            f"{MIN_QUALITY}, {used['at_max']} at {MAX_QUALITY})")
 
 
 def _describe_tile(index: TileIndex, number: int) -> dict[str, Any]:

@@ -64,6 +64,11 @@ class TemporaryOutput:
             raise OutputExistsError(f"output {self.path} exists; ask for overwriting (overwrite=True, --overwrite)")
 
 
+def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Raise at once what writing `path` would raise later; for long work that comes before the first byte."""
+    TemporaryOutput(path, overwrite).discard()
+
+
 def refuse_overwriting(inputs: Iterable[str | os.PathLike[str]], output: str | os.PathLike[str]) -> None:
     """Raise SarzOptionError if `output` is one of the `inputs`, be it by another path or through a link.
 

@@ -30,7 +30,9 @@ class CompressReport(_Report):
     """Sizes in bytes (`input_bytes` of the raw array), errors in dB over all coded pixels, times in seconds.
 
     `bpp` is bits of the file a band pixel. `bands` has one dictionary a band with the same error figures. `tiles` counts
-    tiles of band groups, as `empty_tiles` and `fallback_tiles` do.
+    tiles of band groups, as `empty_tiles` and `fallback_tiles` do. `target` has what was asked for instead of a quality
+    (`kind`, `value`) and what was `reached`, None without one; for an RMSE also the coded tiles that are over 5 % off it
+    (`tiles_above`, `tiles_below`). `tile_qualities` has min, median and max of the coded tiles, None without one.
     """
 
     input: str
@@ -57,6 +59,8 @@ class CompressReport(_Report):
     arithmetic: str
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    target: dict[str, Any] | None = None
+    tile_qualities: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)

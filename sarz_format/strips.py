@@ -19,9 +19,9 @@ class Strip:
     """One row of tiles.
 
     ``values`` (bands, height, width) of the raster's dtype, ``classes`` uint8 and ``pixels`` int16 (filled) of the same
-    shape, ``latents`` by (group, tile column): what the decoder will have, None where a tile is empty. ``lossless`` has
-    the (group, tile column) of tiles that are kept losslessly and have no latents, ``targets`` the bright targets of each
-    band of other tiles.
+    shape, ``latents`` by (group, tile column): what the decoder will have, None where a tile is empty; ``qualities`` of those
+    that are not. ``lossless`` has the (group, tile column) of tiles that are kept losslessly and have no latents,
+    ``targets`` the bright targets of each band of other tiles.
     """
 
     row: int
@@ -33,6 +33,7 @@ class Strip:
     segments: dict[tuple[int, int], tuple[list[bytes], list[bytes]]] = field(default_factory=dict)
     lossless: set[tuple[int, int]] = field(default_factory=set)
     targets: dict[tuple[int, int], list[np.ndarray]] = field(default_factory=dict)
+    qualities: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def release_pixels(self) -> None:
         """Let go of all but the latents, which the next strip's decoding still needs."""

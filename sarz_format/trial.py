@@ -8,10 +8,11 @@ one, and neighbours see in the analysis what they will see in the decoder.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from .analysis import analyse, hyperlatents
+from .analysis import analyse, hyper_sums, hyperlatents
 from .codec.device import Engine
 from .codec.mosaic import BatchRunner, synthesise
 from .codec.tile import pack_coarse, pack_detail
@@ -21,7 +22,9 @@ from .grid import Box, TileGrid
 from .mask import VALID, class_plane
 from .measure import badly_served, band_errors
 from .quality import nominal_step_db
+from .quality_search import QualitySearch
 from .radiometry import BandRadiometry
+from .statistics import BandStatistics
 from .strips import Strip
 
 TINY_BYTES = 512
@@ -39,10 +42,15 @@ TRIAL_SHARE = 0.9
 
 
 class Trial:
-    """Codes single tiles of a band group as if each were a whole raster."""
+    """Codes single tiles of a band group as if each were a whole raster.
 
-    def __init__(self, engine: Engine, run: BatchRunner, radiometry: list[BandRadiometry], quality: int) -> None:
-        self._engine, self._run, self._radiometry, self._quality = engine, run, radiometry, quality
+    With `rmse_db`, each is tried at the quality that comes nearest to that error, found from `quality` on.
+    """
+
+    def __init__(self, engine: Engine, run: BatchRunner, radiometry: list[BandRadiometry], quality: int,
+                 rmse_db: float | None = None) -> None:
+        self._engine, self._run, self._radiometry = engine, run, radiometry
+        self._quality, self._rmse_db = quality, rmse_db
 
     def doubtful(self, values: np.ndarray, classes: np.ndarray, pixels: np.ndarray) -> bool:
         """Whether a tile, ``(bands, height, width)`` each, is worth trying: a cheap guess."""
@@ -60,15 +68,33 @@ class Trial:
         grid = TileGrid(height, width, -(-max(height, width) // 64) * 64)
         strip = Strip(0, Box(0, 0, height, width), values, classes, pixels)
         (y,) = analyse(self._engine, self._run, grid, list(range(len(values))), None, strip, None, [0])
-        ((z, totals),) = hyperlatents(self._engine, self._run, [y])
-        coarse, detail, y_hat = self._engine.coder.encode(y, z, totals, self._quality)
-        size = len(pack_coarse([class_plane(c) for c in classes], coarse)) + len(pack_detail(detail, values, classes, b""))
+        (z,) = hyperlatents(self._engine, self._run, [y])
+        (sums,) = hyper_sums(self._engine, self._run, [z])
+
+        def code(quality: int) -> tuple[int, np.ndarray]:
+            coarse, detail, y_hat = self._engine.coder.encode(y, z, sums, quality)
+            planes = [class_plane(c) for c in classes]
+            return len(pack_coarse(planes, coarse)) + len(pack_detail(detail, values, classes, b"")), y_hat
+
+        def measure(y_hat: np.ndarray) -> list[BandStatistics]:
+            ((_, decoded),) = synthesise(self._engine.network, self._run, grid, lambda row, col: y_hat, [grid.latents])
+            return [band_errors(*job) for job in zip(self._radiometry, values, classes, decoded)]
+
+        quality = self._searched(lambda quality: measure(code(quality)[1]))
+        size, y_hat = code(quality)
         if size > values.nbytes:
             return len(encode_lossless(values)) < size
-        ((_, decoded),) = synthesise(self._engine.network, self._run, grid, lambda row, col: y_hat, [grid.latents])
         # It would get a lossless copy beside its latents.
-        statistics = map(band_errors, self._radiometry, values, classes, decoded)
-        return badly_served(statistics, self._quality, TRIAL_SHARE)
+        return badly_served(measure(y_hat), quality, TRIAL_SHARE)
+
+    def _searched(self, measure: Callable[[int], list[BandStatistics]]) -> int:
+        """The quality to try a tile at."""
+        if self._rmse_db is None:
+            return self._quality
+        search = QualitySearch(self._rmse_db, self._quality)
+        while not search.done:
+            search.add(sum(measure(search.quality), BandStatistics()).rmse_db)
+        return search.quality
 
 
 def _noise_db(pixels: np.ndarray) -> float:

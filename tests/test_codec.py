@@ -92,7 +92,7 @@ def latents_of(path: Path, group: int) -> tuple[np.ndarray, np.ndarray]:
             rows, cols = grid.tile(row, col).slices()
             for member, corrections in enumerate(tile.corrections):
                 part = added[member, rows, cols]
-                sums = 8 * corrections.gains.repeat(64, 0).repeat(64, 1)[: part.shape[0], : part.shape[1]].astype(int)
+                sums = 4 * corrections.gains.repeat(64, 0).repeat(64, 1)[: part.shape[0], : part.shape[1]].astype(int)
                 sums.reshape(-1)[corrections.positions] += 115 * corrections.targets
                 part[...] = sums
             if tile.latents is not None:

@@ -194,7 +194,7 @@ def test_pixels_beside_the_model_count_for_nothing() -> None:
     valid[:8] = True
     original[8:] = 12_000
     got = choose_corrections(original, decoded, valid, np.array([70, 3000]), 55)
-    assert got.gains.tolist() == [[8]]
+    assert got.gains.tolist() == [[16]]
     assert not got.positions.size
 
 

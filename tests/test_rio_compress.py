@@ -183,3 +183,35 @@ def test_full_disk(harvey_db, tmp_path: Path):
     lines = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
     assert len(lines) == 1 and "cannot write" in lines[0]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("option", "value", "key"), [("--rmse-db", 0.6, "rmse_db"), ("--ratio", 40, "ratio"),
+                                                      ("--bpp", 0.5, "bpp")])
+def test_targets(run, terramind_db, tmp_path, option, value, key):
+    result = run(terramind_db, tmp_path / "out.sarz", option, value, "--json")
+    report = json.loads(result.stdout)
+    assert report[key] == pytest.approx(value, rel=0.05)
+    assert report["target"]["kind"] == key and report["target"]["value"] == value
+    assert set(report["tile_qualities"]) == {"min", "median", "max"}
+    text = run(terramind_db, tmp_path / "out.sarz", option, value, "--overwrite").stdout
+    assert f"for {key} {value:g} at qualities" in text
+
+
+def test_a_missed_target_is_a_warning(run, terramind_db, tmp_path):
+    result = run(terramind_db, tmp_path / "out.sarz", "--ratio", 2)
+    assert result.exit_code == 0
+    assert "Warning:" in result.stderr and "ratio 2 was asked for" in result.stderr
+    assert "note     ratio 2 was asked for" in result.stdout
+
+
+def test_targets_exclude_each_other(run, terramind_db, tmp_path):
+    result = run(terramind_db, tmp_path / "out.sarz", "--ratio", 20, "--quality", 55)
+    assert result.exit_code == 2 and "--quality and --ratio exclude each other" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--rmse-db", "--ratio", "--bpp"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "much"])
+def test_values_that_are_no_target(run, terramind_db, tmp_path, option, value):
+    result = run(terramind_db, tmp_path / "out.sarz", option, value)
+    assert result.exit_code == 2 and "is not a finite number above 0" in result.stderr
+    assert not list(tmp_path.iterdir())

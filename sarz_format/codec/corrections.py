@@ -17,10 +17,10 @@ from ..errors import SarzFormatError
 from ..grid import GAIN_BLOCK
 from .jit import compiled
 
-GAIN_STEP, TARGET_STEP = 8, 115
-"""In 1/128 dB: 1/16 dB and about 0.9 dB."""
+GAIN_STEP, TARGET_STEP = 4, 115
+"""In 1/128 dB: 1/32 dB and about 0.9 dB."""
 
-LARGEST_GAIN, LARGEST_TARGET = 480, 511
+LARGEST_GAIN, LARGEST_TARGET = 960, 511
 """In steps: 30 dB, and more than 250 dB, beyond which no pixel is coded."""
 
 LARGEST_RICE = 15

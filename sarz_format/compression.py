@@ -53,9 +53,10 @@ Progress = Callable[[int, int], None]
 
 
 def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, quality: int | None = None,
-             rmse_db: float | None = None, ratio: float | None = None, bpp: float | None = None, scale: str = "auto", tile_size: int = 512, indexes: Sequence[int] | int | None = None,
-             nodata: float | None = None, model: str = "auto", device: str = "auto", batch_size: int | str = "auto",
-             overwrite: bool = False, progress: Progress | None = None) -> CompressReport:
+             rmse_db: float | None = None, ratio: float | None = None, bpp: float | None = None, scale: str = "auto",
+             tile_size: int = 512, indexes: Sequence[int] | int | None = None, nodata: float | None = None,
+             model: str = "auto", device: str = "auto", batch_size: int | str = "auto", overwrite: bool = False,
+             progress: Progress | None = None) -> CompressReport:
     """Compress a raster to a .sarz file, decoding every tile again to measure the error.
 
     Parameters

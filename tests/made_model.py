@@ -116,6 +116,12 @@ def made_tables() -> dict[str, np.ndarray]:
     return {"cdf": cdf, "reach": reach}
 
 
+def _levels() -> np.ndarray:
+    """What multiples are of, by table: a little off what the encoder quantises by."""
+    middle = np.where(np.arange(SCALES) < TRELLIS_FROM, 256, 170)
+    return (middle + noise(99, (SCALES,), -6, 6)).astype(np.int32)
+
+
 def made_arrays(bands: int = 2, width: int = 16, blocks: int = 3) -> dict[str, np.ndarray]:
     """Every array of a weights file."""
     n = 64 * bands
@@ -128,7 +134,7 @@ def made_arrays(bands: int = 2, width: int = 16, blocks: int = 3) -> dict[str, n
     offset = np.repeat((np.arange(QUALITIES, dtype=np.int32) * 70)[:, None], n, axis=1)
     offset[:, ::64] += 3000
     return arrays | _linear_path(bands) | made_tables() | {
-        "trellis": np.array([TRELLIS_FROM, 170], np.int32), "levels": noise(99, (SCALES,), 160, 260).astype(np.int32),
+        "trellis": np.array([TRELLIS_FROM, 170], np.int32), "levels": _levels(),
         "delta_encode": delta, "delta_decode": delta.copy(), "index_offset": offset,
         "context_weights": np.array([[150, 130, -60, 20], [90, 110, 7, -30]][:bands], np.int32)}
 

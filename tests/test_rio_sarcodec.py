@@ -242,7 +242,7 @@ def test_options_reach_the_library(run, fake_compress, tmp_path):
     nodata, progress = options.pop("nodata"), options.pop("progress")
     assert math.isnan(nodata) and progress is None
     assert options == {"quality": 7, "scale": "db", "tile_size": 128, "indexes": [2, 1], "model": "m", "device": "cpu",
-                       "batch_size": 3, "overwrite": True}  # fmt: skip
+                       "batch_size": 3, "overwrite": True, "rmse_db": None, "ratio": None, "bpp": None}  # fmt: skip
 
 
 def test_numbers_that_json_lacks_are_null():

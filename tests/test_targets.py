@@ -87,7 +87,7 @@ def test_size_of_crops(data_dir: Path, tmp_path: Path, name: str, target: dict[s
         assert reached[kind] == pytest.approx(value, rel=0.05)
 
 
-@pytest.mark.parametrize("rmse_db", [0.4, 1.0])
+@pytest.mark.parametrize("rmse_db", [0.4, 0.7])
 def test_rmse_of_tiles_with_different_content(patchwork: Path, tmp_path: Path, rmse_db: float) -> None:
     dst = tmp_path / "x.sarz"
     report = sarz.compress(patchwork, dst, rmse_db=rmse_db, tile_size=TILE)
@@ -179,7 +179,7 @@ def test_noise_is_judged_by_the_quality_of_its_tile(write_raster: RasterWriter, 
     values = rng.uniform(-30, 0, (2, 128, 256)).astype(np.float32)
     values[:, :, :128] = -10 + rng.normal(0, 0.5, (2, 128, 128))
     src = write_raster("noise.tif", values)
-    with pytest.warns(TargetWarning, match="1 of 1 coded tiles have less"):
+    with pytest.warns(TargetWarning, match="1 of 1 coded tiles"):
         sarz.compress(src, tmp_path / "x.sarz", rmse_db=2.0, tile_size=128)
     errors = tile_errors(src, tmp_path / "x.sarz", "db", 128)
     with open_container(tmp_path / "x.sarz") as container:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .codec.corrections import (
     GAIN_STEP, LARGEST_GAIN, TARGET_STEP, Corrections, apply_corrections, gain_shape, pack_corrections)
+from .codec.jit import compiled
 from .codec.pool import parallel_map
 from .decibel import STEPS_PER_DB
 from .grid import GAIN_BLOCK, TileGrid
@@ -19,7 +20,8 @@ from .quality import DEFAULT_QUALITY, nominal_step_db
 from .strips import Strip
 
 TOLERANCE_DB = 0.45
-"""Error of a target from which on it is corrected, up to the default quality; larger with the step of lower ones."""
+"""Error of a target from which on it is corrected, from the default quality on; of lower ones, larger with the square of
+their step, since corrections cost as much there and all else less."""
 
 
 def corrected_in(strip: Strip, key: tuple[int, int], grid: TileGrid, bands: list[int],
@@ -64,41 +66,54 @@ def choose_corrections(original: np.ndarray, decoded: np.ndarray, valid: np.ndar
         Of the tile.
     """
     targets = targets[valid.ravel()[targets]]
-    tolerance = TOLERANCE_DB * max(1.0, nominal_step_db(quality) / nominal_step_db(DEFAULT_QUALITY))
+    coarseness = max(1.0, nominal_step_db(quality) / nominal_step_db(DEFAULT_QUALITY))
+    tolerance = TOLERANCE_DB * coarseness**2 * STEPS_PER_DB
+    wanted = _block_power(original, valid)
     corrections = Corrections.none(original.shape)
-    for _ in range(2):  # Gains move targets a little, and targets gains.
+    for _ in range(2 if targets.size else 1):  # Gains move targets a little, and targets gains.
         corrections = _with_targets(corrections, original, decoded, targets, tolerance)
-        corrections = _with_gains(corrections, original, decoded, valid)
+        corrections = _with_gains(corrections, wanted, decoded, valid)
     return corrections
 
 
 def _with_targets(corrections: Corrections, original: np.ndarray, decoded: np.ndarray, targets: np.ndarray,
                   tolerance: float) -> Corrections:
-    gained = decoded.copy()
-    apply_corrections(gained, Corrections(corrections.gains, targets[:0], targets[:0]), gained.shape[1])
-    error = original.ravel()[targets].astype(np.int32) - gained.ravel()[targets]
+    rows, cols = np.divmod(targets, original.shape[1])
+    gained = decoded[rows, cols] + GAIN_STEP * corrections.gains[rows // GAIN_BLOCK, cols // GAIN_BLOCK]
+    error = original[rows, cols].astype(np.int32) - gained.clip(-32768, 32767)
     steps = np.rint(error / TARGET_STEP).astype(np.int32)
-    wrong = (np.abs(error) > tolerance * STEPS_PER_DB) & (steps != 0)
+    wrong = (np.abs(error) > tolerance) & (steps != 0)
     return Corrections(corrections.gains, targets[wrong], steps[wrong])
 
 
-def _with_gains(corrections: Corrections, original: np.ndarray, decoded: np.ndarray, valid: np.ndarray) -> Corrections:
-    corrected = decoded.copy()
-    without = Corrections(np.zeros_like(corrections.gains), corrections.positions, corrections.targets)
-    apply_corrections(corrected, without, corrected.shape[1])
-    wanted, got = (_block_power(x, valid) for x in (original, corrected))
+def _with_gains(corrections: Corrections, wanted: np.ndarray, decoded: np.ndarray, valid: np.ndarray) -> Corrections:
+    corrected = decoded
+    if corrections.positions.size:
+        corrected = decoded.copy()
+        apply_corrections(corrected, corrections, corrected.shape[1], gains=False)
+    got = _block_power(corrected, valid)
     ratio = np.divide(wanted, got, out=np.ones_like(wanted), where=got > 0)
     gains = np.rint(10 * np.log10(ratio) * STEPS_PER_DB / GAIN_STEP).clip(-LARGEST_GAIN, LARGEST_GAIN)
     return Corrections(gains.astype(np.int32), corrections.positions, corrections.targets)
 
 
 def _block_power(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Sum of the linear power of the valid pixels of each block."""
-    rows, cols = gain_shape(pixels.shape)
-    power = np.where(valid, _POWER[pixels.view(np.uint16)], 0.0)
-    power = np.pad(power, ((0, rows * GAIN_BLOCK - power.shape[0]), (0, cols * GAIN_BLOCK - power.shape[1])))
-    return power.reshape(rows, GAIN_BLOCK, cols, GAIN_BLOCK).sum((1, 3))
+    """Sum of the linear power of the valid pixels of each block. float64."""
+    sums = np.zeros(gain_shape(pixels.shape))
+    _add_power(pixels, valid, _POWER, sums)
+    return sums
 
 
-_POWER = np.roll(10 ** (np.arange(-32768, 32768) / (10 * STEPS_PER_DB)), 32768)
-"""Linear power of every int16 pixel, indexed by it as uint16. float64."""
+@compiled
+def _add_power(pixels, valid, power, sums):
+    for r in range(pixels.shape[0]):
+        for first in range(0, pixels.shape[1], GAIN_BLOCK):
+            total = 0.0
+            for c in range(first, min(first + GAIN_BLOCK, pixels.shape[1])):
+                if valid[r, c]:
+                    total += power[np.int64(pixels[r, c]) + 32768]
+            sums[r // GAIN_BLOCK, first // GAIN_BLOCK] += total
+
+
+_POWER = 10 ** (np.arange(-32768, 32768) / (10 * STEPS_PER_DB))
+"""Linear power of every int16 pixel, from the lowest on. float64."""

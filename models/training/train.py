@@ -97,9 +97,6 @@ def train(config: dict, train_dir: Path, val_dir: Path, out: Path, device: str) 
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         average.state, step = saved["average"], saved["step"]
-    elif config.get("start_from"):
-        average.state = torch.load(config["start_from"], weights_only=True, map_location=device)
-        model.load_state_dict(average.state)
     total, started = config["steps"], time.time()
     while step < total:
         Conv.quantise_aware = step >= config["quantise_from"] * total

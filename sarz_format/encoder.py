@@ -155,12 +155,13 @@ class Encoder:
 
     def _code_strip(self, above: Strip | None, strip: Strip, below: Strip | None) -> None:
         tiles: dict[Key, AnalysedTile] = {}
+        columns = [self._coded_columns(group, strip) for group in range(len(self.engines))]
         with self._stages("find bright targets"):
             for group, entry in enumerate(self.header.groups):
-                find_targets(self.grid, group, list(entry.bands), above, strip, below, self._coded_columns(group, strip))
+                find_targets(self.grid, group, list(entry.bands), above, strip, below, columns[group])
         with self._stages("analyse"):
-            for group in range(len(self.engines)):
-                tiles |= self._analysed(group, above, strip, below)
+            for group, cols in enumerate(columns):
+                tiles |= self._analysed(group, above, strip, below, cols)
         with self._stages("quantise and entropy-code"):
             self.control.code(self.coder, above, strip, tiles)
 
@@ -170,9 +171,10 @@ class Encoder:
         return [col for col in range(self.grid.cols)
                 if (strip.classes[(bands, *self.grid.tile(strip.row, col).slices(strip.box))] == VALID).any()]
 
-    def _analysed(self, group: int, above: Strip | None, strip: Strip, below: Strip | None) -> dict[Key, AnalysedTile]:
-        """The tiles of a group that have a pixel to code; the others are marked as empty."""
-        engine, bands, cols = self.engines[group], list(self.header.groups[group].bands), self._coded_columns(group, strip)
+    def _analysed(self, group: int, above: Strip | None, strip: Strip, below: Strip | None,
+                  cols: list[int]) -> dict[Key, AnalysedTile]:
+        """The tiles of a group at `cols`, which have a pixel to code; the others are marked as empty."""
+        engine, bands = self.engines[group], list(self.header.groups[group].bands)
         for col in range(self.grid.cols):
             strip.latents[group, col] = None
             strip.segments[group, col] = ([b"", b""], [b"", b""])

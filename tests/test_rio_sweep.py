@@ -167,7 +167,10 @@ def test_a_real_interrupt(tmp_path: Path, made_models: Path, command: str) -> No
     while not os.listdir(folder) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert (process.returncode, errors) == (130, "Error: interrupted\n")
     assert os.listdir(folder) == []
 

@@ -54,19 +54,37 @@ def _start_worker(threads: int) -> None:
         restore.join()
 
 
+def _start_pool(workers: int) -> None:
+    """Make the pool and start all of its threads."""
+    global _pool
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="sarz", initializer=_start_worker, initargs=(workers,))
+    everyone = threading.Barrier(workers)
+    list(pool.map(lambda _: everyone.wait(), range(workers)))
+    _pool = pool
+
+
+def _ready_pool() -> ThreadPoolExecutor:
+    """The pool, its threads started from a thread that ends at once.
+
+    Ctrl-C reaches the main thread alone. Were that the one to start a worker, an interrupt in the midst of it would leave
+    a thread that the executor does not know of, and the interpreter would wait for it at exit for ever.
+    """
+    while _pool is None:
+        starter = threading.Thread(target=_start_pool, args=(worker_count(),))
+        starter.start()
+        starter.join()
+    return _pool
+
+
 def parallel_map(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
     """``[function(i) for i in items]`` on all cores; an exception of any item is raised.
 
     Called by a worker, it runs there.
     """
-    global _pool
     items = list(items)
     if in_worker() or not items:
         return [function(item) for item in items]
-    if _pool is None:
-        _pool = ThreadPoolExecutor(worker_count(), thread_name_prefix="sarz", initializer=_start_worker,
-                                   initargs=(worker_count(),))
-    return list(_pool.map(function, items))
+    return list(_ready_pool().map(function, items))
 
 
 def map_batches(device: torch.device, function: Callable[[Any], Any], batches: Iterable[Any]) -> list[Any]:

@@ -1,14 +1,14 @@
-"""Pure integer geometry: pixels, latents (8 x 8 pixels) and tiles of one raster."""
+"""Pure integer geometry: pixels, latents (16 x 16 pixels) and tiles of one raster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-BLOCK = 8
+BLOCK = 16
 """Pixels a side of one latent position."""
 
-HYPER = 4
+HYPER = 2
 """Latent positions a side of one hyperlatent position."""
 
 GAIN_BLOCK = 64

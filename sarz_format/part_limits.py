@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .codec.model import HYPER_CHANNELS
+from .codec.model import HYPER_CHANNELS, LOWEST
 from .errors import SarzFormatError
 from .grid import BLOCK, GAIN_BLOCK, HYPER
 from .index import TileIndex
@@ -55,8 +55,8 @@ def part_limits(height: int, width: int, bands: int, itemsize: int) -> tuple[int
     values = bands * deflate_limit(height * width * itemsize)  # exact values, or a lossless copy, which is no longer
     gains = -(-height // GAIN_BLOCK) * -(-width // GAIN_BLOCK)
     corrections = bands * (CORRECTION_BYTES + GAIN_BYTES * gains + 3 * height * width)
-    coarse = planes + _stream_limit(hyperlatents + positions) + LENGTH_BYTES * (bands + 2)
-    detail = _stream_limit((BLOCK_LATENTS - 1) * positions) + values + corrections + LENGTH_BYTES * (2 * bands + 3)
+    coarse = planes + _stream_limit(hyperlatents + len(LOWEST) * positions) + LENGTH_BYTES * (bands + 2)
+    detail = _stream_limit((BLOCK_LATENTS - len(LOWEST)) * positions) + values + corrections + LENGTH_BYTES * (2 * bands + 3)
     return coarse, detail
 
 

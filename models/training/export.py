@@ -29,8 +29,8 @@ from sarz_format.codec.model import (
 UNIT_BITS = 5
 """A hidden activation of 1.0 is 2^5."""
 
-WIDE_UNIT_BITS = 6
-"""A network input of 1.0 (8 dB) is 2^6 units of 1/8 dB."""
+WIDE_UNIT_BITS = 5
+"""A network input of 1.0 (8 dB) is 2^5 units of 1/4 dB."""
 
 HEAD_BITS = int(math.log2(HEAD_SCALE))
 LARGEST_EXPONENT, LARGEST_TRUNK_EXPONENT = 20, 14
@@ -63,7 +63,7 @@ def _layer_plan(blocks: int) -> dict[str, tuple[int, int, int]]:
         plan |= {f"{part}.block{i}.{ab}": hidden for i in range(blocks) for ab in "ab"}
         plan[f"{part}.head"] = (UNIT_BITS, bits + HEAD_BITS, ACTIVATION_LIMIT)
     plan |= {"h_a.first": wide, "h_a.second": hidden, "h_a.head": (UNIT_BITS, 0, ACTIVATION_LIMIT)}
-    plan |= {"h_s.first": (0, UNIT_BITS, Z_LIMIT), "h_s.up1": hidden, "h_s.up2": hidden}
+    plan |= {"h_s.first": (0, UNIT_BITS, Z_LIMIT), "h_s.up": hidden, "h_s.last": hidden}
     return plan
 
 
@@ -117,7 +117,7 @@ def export(checkpoint: Path, train_dir: Path, out: Path) -> dict:
     codec, config = load_codec(checkpoint)
     arrays = integer_arrays(codec, config["blocks"])
     images = [x.numpy() for _, x in load_folder(train_dir, config["bands"], tuple(config["exclude"]))]
-    arrays |= {"context_weights": np.zeros((codec.bands, 4), np.int32)} | initial_tables()
+    arrays |= {"context_weights": np.zeros((4 * codec.bands, 4), np.int32)} | initial_tables()
     arrays |= fitted_context(build_model(arrays), images)
     arrays |= fitted_tables(arrays, images)
     build_model(arrays)

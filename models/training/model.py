@@ -2,16 +2,16 @@
 
 ::
 
-    x (dB) --P across block borders--> x' --pixel_unshuffle 8--> A x' + g_a(x') = y
+    x (dB) --P across block borders--> x' --A, 16 x 16 blocks--> l; l + g_a(l) = y
     y --(y - mu) / delta, round--> k --mu + k delta_hat--> y_hat
     |                                   ^
     h_a --> z --round--> h_s --> mu, sigma
-    y_hat --> S y_hat + g_s(y_hat) --pixel_shuffle 8--> x_hat' --Q across block borders--> x_hat
+    y_hat + g_s(y_hat) --S--> x_hat' --Q across block borders--> x_hat
 
-The linear path (P, A, S, Q) starts as an orthonormal lapped transform: an 8 x 8 DCT with band sum and difference behind a
-filter over the eight pixels that straddle a block border (Tran, Liang and Tu 2003, doi:10.1109/TSP.2003.811221, with unit
-scaling). It takes out what neighbouring blocks have in common, which in oversampled SAR images is a lot. The networks
-start at zero.
+The linear path (P, A, S, Q) starts as an orthonormal lapped transform: a 16 x 16 DCT of band sum and difference behind a
+filter over the sixteen pixels that straddle a block border (Tran, Liang and Tu 2003, doi:10.1109/TSP.2003.811221, with
+unit scaling). It takes out what neighbouring blocks have in common, which in oversampled SAR images is a lot. P, A, S and Q
+are 16 x 16 matrices that work down the columns and along the rows. The networks start at zero.
 Hyperprior: Balle et al. 2018 (arXiv:1802.01436), means and scales: Minnen et al. 2018 (arXiv:1809.02736). One model for
 all rates by a gain per channel and quality: Cui et al. 2021 (arXiv:2003.02012).
 
@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-BLOCK = 8
+BLOCK = 16
 UNIT = 2.0**-5
 """Step of a hidden activation; its range is [0, 255 UNIT]."""
 
@@ -38,7 +38,7 @@ DB_SCALE = 8.0
 HEAD_SCALE = 4.0
 KNOTS = 7
 STEP_COARSE_DB, STEP_FINE_DB = 28.0, 0.8
-HYPER_CHANNELS = 32
+HYPER_CHANNELS, HYPER_WIDTH = 32, 96
 
 
 def nominal_step_db(quality: Tensor) -> Tensor:
@@ -47,13 +47,16 @@ def nominal_step_db(quality: Tensor) -> Tensor:
 
 
 def dct_matrix(bands: int) -> Tensor:
-    """Orthonormal 2-D DCT-II of 8 x 8 blocks, with sum and difference over two bands: ``(64 bands, 64 bands)``."""
+    """Orthonormal DCT-II matrix ``(16, 16)``; for two bands scaled so that their sum and difference come out orthonormal."""
     k, n = np.mgrid[:BLOCK, :BLOCK]
     dct = np.sqrt(2 / BLOCK) * np.cos(np.pi * (2 * n + 1) * k / (2 * BLOCK))
     dct[0] = np.sqrt(1 / BLOCK)
-    spatial = np.einsum("ai,bj->abij", dct, dct).reshape(BLOCK**2, BLOCK**2)
-    pair = np.array([[1.0]]) if bands == 1 else np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
-    return torch.tensor(np.kron(pair, spatial), dtype=torch.float32)
+    return torch.tensor(dct * bands**-0.25, dtype=torch.float32)
+
+
+def mixed(x: Tensor) -> Tensor:
+    """Sum and difference of two bands; one band as it is. Done twice it doubles two bands."""
+    return x if x.shape[1] == 1 else torch.stack([x[:, 0] + x[:, 1], x[:, 0] - x[:, 1]], 1)
 
 
 def dct_iv(size: int) -> np.ndarray:
@@ -63,7 +66,7 @@ def dct_iv(size: int) -> np.ndarray:
 
 
 def lapping_matrix() -> Tensor:
-    """The orthonormal filter across a block border, ``(8, 8)``: four pixels before it, four after."""
+    """The orthonormal filter across a block border, ``(16, 16)``: eight pixels before it, eight after."""
     half = BLOCK // 2
     k, n = np.mgrid[:half, :half]
     dct = np.sqrt(2 / half) * np.cos(np.pi * (2 * n + 1) * k / (2 * half))
@@ -131,7 +134,7 @@ class Residual(nn.Module):
 
 
 class Transform(nn.Module):
-    """The nonlinear path of analysis or synthesis at 1/8 resolution; its output starts at zero."""
+    """The nonlinear path of analysis or synthesis at the resolution of latents; its output starts at zero."""
 
     def __init__(self, channels: int, width: int, blocks: int) -> None:
         super().__init__()
@@ -149,13 +152,13 @@ class Transform(nn.Module):
 
 
 class HyperAnalysis(nn.Module):
-    """``h_a``: latents in dB to hyperlatents at a quarter of their resolution."""
+    """``h_a``: latents in dB to hyperlatents at half their resolution."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.first = Conv(channels, width, 1)
         self.second = Conv(width, width, 3, stride=2, padding=1)
-        self.head = Conv(width, HYPER_CHANNELS, 3, stride=2, padding=1)
+        self.head = Conv(width, HYPER_CHANNELS, 3, padding=1)
 
     def forward(self, y: Tensor) -> Tensor:
         return self.head(activate(self.second(activate(self.first(y / DB_SCALE)))))
@@ -167,16 +170,16 @@ class HyperSynthesis(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.first = Conv(HYPER_CHANNELS, width, 3)
-        self.up1 = Conv(width, 4 * 64, 1)
-        self.up2 = Conv(64, 4 * 64, 3)
-        self.head = Conv(64, 2 * channels, 1)
+        self.up = Conv(width, 4 * HYPER_WIDTH, 1)
+        self.last = Conv(HYPER_WIDTH, HYPER_WIDTH, 3)
+        self.head = Conv(HYPER_WIDTH, 2 * channels, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         h = activate(self.first(F.pad(z, (1, 1, 1, 1), mode="replicate")))
-        h = F.pixel_shuffle(activate(self.up1(h)), 2)
-        h = F.pixel_shuffle(activate(self.up2(F.pad(h, (1, 1, 1, 1), mode="replicate"))), 2)
+        h = F.pixel_shuffle(activate(self.up(h)), 2)
+        h = activate(self.last(F.pad(h, (1, 1, 1, 1), mode="replicate")))
         mean, log_scale = self.head(h).float().chunk(2, 1)
         return HEAD_SCALE * mean, log_scale
 
@@ -216,20 +219,22 @@ class Codec(nn.Module):
         inverse = (1 - f) * self.inverse_gain[low] + f * self.inverse_gain[low + 1]
         return step * torch.exp(-gain), step * torch.exp(inverse)
 
-    def linear(self, x: Tensor, matrix: Tensor) -> Tensor:
-        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-            return F.conv2d(x.float(), matrix[:, :, None, None])
-
     def analysis(self, x: Tensor) -> Tensor:
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-            x = lap(x.float(), self.P, inverse=False)
-        blocks = F.pixel_unshuffle(x, BLOCK).contiguous(memory_format=torch.channels_last)
-        return self.linear(blocks, self.A) + self.g_a(blocks).float()
+            x = mixed(lap(x.float(), self.P, inverse=False))
+            b, c, h, w = x.shape
+            x = x.reshape(b, c, h // BLOCK, BLOCK, w // BLOCK, BLOCK)
+            y = torch.einsum("ui,bcrisj,vj->bcuvrs", self.A, x, self.A)
+            y = y.reshape(b, self.channels, h // BLOCK, w // BLOCK).contiguous(memory_format=torch.channels_last)
+        return y + self.g_a(y).float()
 
     def synthesis(self, y_hat: Tensor) -> Tensor:
-        x = F.pixel_shuffle(self.linear(y_hat, self.S) + self.g_s(y_hat).float(), BLOCK)
+        y = y_hat.float() + self.g_s(y_hat).float()
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-            return lap(x, self.Q, inverse=True)
+            b, _, h, w = y.shape
+            y = y.reshape(b, self.bands, BLOCK, BLOCK, h, w)
+            x = torch.einsum("iu,bcuvrs,jv->bcrisj", self.S, y, self.S)
+            return lap(mixed(x.reshape(b, self.bands, h * BLOCK, w * BLOCK)), self.Q, inverse=True)
 
     def forward(self, x: Tensor, quality: Tensor, noise: float = 0.3) -> tuple[Tensor, Tensor, Tensor]:
         """Return ``(x_hat, bits of y, bits of z)``, bits a sample of the batch; `noise` is the share of noisy steps."""

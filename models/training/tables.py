@@ -1,5 +1,5 @@
-"""What is fitted after training, to what the integer model makes of the training rasters: the prediction of DC latents
-from their neighbours, then the entropy tables, which start as discretised Gaussians."""
+"""What is fitted after training, to what the integer model makes of the training rasters: the prediction of coarse
+latents from their neighbours, then the entropy tables, which start as discretised Gaussians."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sarz_format.codec.model import (
     CONTEXT_BITS, HYPER_CHANNELS, INDEX_BITS, LEVEL_BITS, PIXEL_BITS, SCALES, IntegerModel, build_model)
 from sarz_format.codec.network import Frame, Network
 from sarz_format.codec.trellis import quantise_trellis, symbol_bits
+from sarz_format.grid import BLOCK, HYPER
 
 SMALLEST_SCALE, LARGEST_SCALE = 0.08, 40.0
 SCALE_STEP = math.log(LARGEST_SCALE / SMALLEST_SCALE) / (SCALES - 1)
@@ -114,7 +115,7 @@ def observe(model: IntegerModel, analysed: list[Analysed]) -> np.ndarray:
         for quality in FIT_QUALITIES:
             rates = rates_of(model, quality, True)
             y_hat = np.empty_like(y)
-            symbols = quantise_coarse(y, totals, rates, rates_of(model, quality, False), model, z.shape[2] * 4, y_hat)
+            symbols = quantise_coarse(y, totals, rates, rates_of(model, quality, False), model, z.shape[2] * HYPER, y_hat)
             total += _histogram(symbols, table_numbers(totals, rates, model.coarse_channels), count)
             numbers = table_numbers(totals, rates, model.detail_channels)
             symbols, _, moved = quantise_trellis(y, totals, numbers, rates, model, bits)
@@ -125,10 +126,10 @@ def observe(model: IntegerModel, analysed: list[Analysed]) -> np.ndarray:
 def _analyse(network: Network, image: np.ndarray) -> Analysed:
     """Latents, sums of the hyper-synthesis ``(positions, channels)`` and hyperlatents of an image, cut to multiples of 32 pixels."""
     model, halo = network.model, network.model.halo
-    h, w = (n // 32 * 32 for n in image.shape[1:])
+    h, w = (n // (BLOCK * HYPER) * BLOCK * HYPER for n in image.shape[1:])
     pixels = np.rint(image[None, :, :h, :w] * 2**PIXEL_BITS).clip(-32768, 32767).astype(np.int16)
     lap_analysis(pixels[0], model.P)
-    margin = 8 * halo
+    margin = BLOCK * halo
     pixels = np.pad(pixels, ((0, 0), (0, 0), (margin, margin), (margin, margin)), mode="edge")
     y = network.analysis(pixels, Frame(halo, halo, halo, halo))
     z = network.hyper_analysis(y)
@@ -137,32 +138,32 @@ def _analyse(network: Network, image: np.ndarray) -> Analysed:
 
 
 def fitted_context(model: IntegerModel, images: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights of the DC latents' neighbours, and the scale offsets that go with better predictions.
+    """Weights of the coarse latents' neighbours, and the scale offsets that go with better predictions.
 
     Least squares over all images, each divided by its own variance so that all count alike. How much the prediction
-    narrows a DC latent's distribution hardly depends on quality; the mean of its logarithm goes into the offsets.
+    narrows a latent's distribution hardly depends on quality; the mean of its logarithm goes into the offsets.
     """
     network = Network(model, torch.device("cpu"))
     terms = [_neighbour_terms(network, image) for image in images]
-    weights, offset = np.zeros((model.bands, 4)), model.index_offset.copy()
-    for band, channel in enumerate(model.coarse_channels):
-        normal = sum(x.T @ x / (t @ t) for x, t in (pair[band] for pair in terms))
-        right = sum(x.T @ t / (t @ t) for x, t in (pair[band] for pair in terms))
-        weights[band] = np.linalg.solve(normal, right)
-        narrowed = [np.std(t - x @ weights[band]) / np.std(t) for x, t in (pair[band] for pair in terms)]
+    weights, offset = np.zeros((len(model.coarse_channels), 4)), model.index_offset.copy()
+    for number, channel in enumerate(model.coarse_channels):
+        normal = sum(x.T @ x / (t @ t) for x, t in (pair[number] for pair in terms))
+        right = sum(x.T @ t / (t @ t) for x, t in (pair[number] for pair in terms))
+        weights[number] = np.linalg.solve(normal, right)
+        narrowed = [np.std(t - x @ weights[number]) / np.std(t) for x, t in (pair[number] for pair in terms)]
         offset[:, channel] += round(float(np.mean(np.log(narrowed))) / SCALE_STEP * 2**INDEX_BITS)
     return {"context_weights": np.rint(weights * 2**CONTEXT_BITS).astype(np.int32),
             "index_offset": offset.astype(np.int32)}
 
 
 def _neighbour_terms(network: Network, image: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each DC channel ``(neighbours (n, 4), value (n,))``, both less their means by the hyperprior."""
+    """For each coarse channel ``(neighbours (n, 4), value (n,))``, both less their means by the hyperprior."""
     model = network.model
     y, totals, z = _analyse(network, image)
     mean = np.rint(totals[:, : model.channels] * rates_of(model, 0, True).unit[: model.channels])
     terms = []
     for channel in model.coarse_channels:
-        value = (y[:, channel] - mean[:, channel]).reshape(z.shape[1] * 4, -1)
+        value = (y[:, channel] - mean[:, channel]).reshape(z.shape[1] * HYPER, -1)
         p = np.pad(value, 1)
         neighbours = (p[1:-1, :-2], p[:-2, 1:-1], p[:-2, :-2], p[:-2, 2:])
         terms.append((np.stack([n.ravel() for n in neighbours], axis=1), value.ravel()))

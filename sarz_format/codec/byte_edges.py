@@ -1,4 +1,4 @@
-"""The two ends of a network on a CPU with exact 8-bit convolutions: wide values as limbs of a byte.
+"""The first layer of a network on a CPU with exact 8-bit convolutions: wide values as limbs of a byte.
 
 Sums of limbs are put together in float64. The same numbers as `edges.FloatEdges`.
 """
@@ -13,9 +13,8 @@ from torch import Tensor
 
 from . import kernels
 from .arithmetic import Arithmetic, positions_first, powers_of_two
-from .edges import ANALYSIS, SYNTHESIS, Route
+from .edges import WIDE_SHIFT
 from .model import IntegerModel, Layer
-from .network import WIDE_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +24,6 @@ class _Wide:
     layer: Layer
     constant: np.ndarray
     scale: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class _Linear:
-    """A linear path for limbs: low then high limbs as one layer, what undoes the offset, and the last layer's scale."""
-
-    layer: Layer
-    constant: np.ndarray
-    head_scale: np.ndarray
 
 
 def _without_bias(weight: np.ndarray) -> Layer:
@@ -47,42 +37,21 @@ def _wide(layer: Layer) -> _Wide:
     return _Wide(_without_bias(layer.weight), constant.astype(np.float64), powers_of_two(layer).astype(np.float64))
 
 
-def _linear(matrix: np.ndarray, head: Layer) -> _Linear:
-    half = 1 << (kernels.MATRIX_LIMB_BITS - 1)
-    high = (matrix + half) >> kernels.MATRIX_LIMB_BITS
-    low = matrix - (high << kernels.MATRIX_LIMB_BITS)
-    weight = np.concatenate([low, high])[:, :, None, None]
-    constant = -32768.0 * matrix.sum(1).astype(np.float64)
-    return _Linear(_without_bias(weight), constant, powers_of_two(head).astype(np.float64))
-
-
 class ByteEdges:
     """`edges.Edges` in bytes."""
 
     def __init__(self, model: IntegerModel, arithmetic: Arithmetic) -> None:
         self._arithmetic = arithmetic
         self._wides = {part: _wide(model.layers[f"{part}.first"]) for part in ("g_a", "g_s", "h_a")}
-        self._linear = {route: _linear(getattr(model, route.matrix), model.layers[f"{route.part}.head"])
-                        for route in (ANALYSIS, SYNTHESIS)}
 
-    def first(self, part: str, values: np.ndarray, bits: int) -> Tensor:
+    def first(self, part: str, values: np.ndarray) -> Tensor:
         first, n = self._wides[part], values.shape[-1]
         limbs = np.empty((2, *values.shape), np.uint8)
-        kernels.split_wide(values.reshape(-1, n), bits - WIDE_BITS, limbs.reshape(2, -1, n))
+        kernels.split_wide(values.reshape(-1, n), WIDE_SHIFT, limbs.reshape(2, -1, n))
         low, high = self._sums(limbs, first.layer)
         out = np.empty((*values.shape[:3], low.shape[-1]), np.uint8)
         kernels.requantise_wide(low, high, first.constant, first.scale, out.reshape(low.shape))
         return torch.from_numpy(out).permute(0, 3, 1, 2)
-
-    def join(self, route: Route, values: np.ndarray, head: np.ndarray) -> np.ndarray:
-        linear, n = self._linear[route], values.shape[-1]
-        limbs = np.empty((2, *values.shape), np.uint8)
-        kernels.split_exact(values.reshape(-1, n), limbs.reshape(2, -1, n))
-        low, high = self._sums(limbs, linear.layer)
-        out = np.empty(values.shape, np.int16)
-        kernels.combine(low, high, head.reshape(-1, n), linear.constant, route.scale, linear.head_scale,
-                        out.reshape(-1, n))
-        return out
 
     def _sums(self, limbs: np.ndarray, layer: Layer) -> np.ndarray:
         """Sums ``(2, positions, outputs)`` of limbs ``(2, batch, rows, cols, channels)``."""

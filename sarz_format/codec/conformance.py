@@ -19,8 +19,8 @@ from .int8 import Int8Arithmetic
 from .model import ACTIVATION_LIMIT, FLOAT32_EXACT, WIDE_LIMIT, Layer
 from .pool import map_batches
 
-LARGE_SHAPES = ((128, 128, 3, 1, 70, 69), (64, 64, 3, 1, 69, 70), (128, 128, 1, 1, 68, 67), (64, 256, 3, 1, 34, 33),
-                (128, 32, 3, 2, 35, 34))
+LARGE_SHAPES = ((192, 192, 3, 1, 38, 37), (96, 96, 3, 1, 37, 38), (192, 192, 1, 1, 36, 35), (192, 192, 3, 2, 34, 34),
+                (192, 32, 3, 1, 18, 18), (192, 384, 1, 1, 18, 18))
 """Inputs, outputs, side of the kernel, stride, rows and columns of layers of the models."""
 
 PLACES = 64
@@ -99,11 +99,11 @@ def vectors(wide: bool, large: bool) -> Iterator[Vector]:
     """Known vectors, small ones first; with inputs of first layers if `wide`, with shapes of real layers if `large`."""
     yield _mixed()
     if wide:
-        yield _largest(128, 128, 1, 1, 7, 9, wide=True)
+        yield _largest(512, 128, 1, 1, 7, 9, wide=True)
     if large:
         yield from (_largest(*shape) for shape in LARGE_SHAPES)
     if wide and large:
-        yield _largest(128, 128, 1, 1, 70, 69, wide=True)
+        yield _largest(512, 192, 1, 1, 38, 37, wide=True)
 
 
 def conforms(arithmetic: Arithmetic, device: torch.device) -> bool:

@@ -12,9 +12,9 @@ from torch import Tensor
 from . import kernels
 from .arithmetic import Arithmetic, positions_first, powers_of_two
 from .byte_edges import ByteEdges
-from .edges import ANALYSIS, SYNTHESIS, Edges, FloatEdges, Route
-from .model import LATENT_BITS, IntegerModel
-from .network import Frame, Network
+from .edges import Edges, FloatEdges
+from .model import CORRECTED_LIMIT, IntegerModel
+from .network import LATENT_FACTOR, Frame, Network
 
 
 class CpuNetwork(Network):
@@ -24,27 +24,22 @@ class CpuNetwork(Network):
         super().__init__(model, torch.device("cpu"), arithmetic)
         kind = FloatEdges if arithmetic.takes_wide else ByteEdges
         self._edges: Edges = kind(model, arithmetic)
+        self._head_scales = {part: powers_of_two(model.layers[f"{part}.head"]).astype(np.float64) for part in ("g_a", "g_s")}
         first = model.layers["h_s.first"]
         scale = torch.from_numpy(powers_of_two(first))
         self._hyper_weight = torch.from_numpy(first.weight.reshape(len(scale), -1)).to(torch.float32).t() * scale
         self._hyper_bias = torch.from_numpy(first.bias).to(torch.float32) * scale
 
     def analysis(self, pixels: np.ndarray, frame: Frame) -> np.ndarray:
-        rows, cols = (n // 8 for n in pixels.shape[2:])
-        blocks = np.empty((len(pixels), rows, cols, self.model.channels), np.int16)
-        for source, target in zip(pixels, blocks):
-            kernels.unshuffle_pixels(source, target)
-        return self._through(ANALYSIS, blocks, frame)
+        latents = self._analysis.analysis(pixels)
+        return self._through("g_a", latents, 1, 32767, np.int16, frame)
 
     def synthesis(self, latents: np.ndarray, frame: Frame) -> np.ndarray:
-        blocks = self._through(SYNTHESIS, np.ascontiguousarray(latents), frame)
-        pixels = np.empty((len(blocks), self.model.bands, 8 * blocks.shape[1], 8 * blocks.shape[2]), np.int16)
-        for source, target in zip(blocks, pixels):
-            kernels.shuffle_pixels(source, target)
-        return pixels
+        y_hat = np.ascontiguousarray(latents)
+        return self._synthesis.synthesis(self._through("g_s", y_hat, LATENT_FACTOR, CORRECTED_LIMIT, np.int32, frame))
 
     def _hyper_input(self, y: np.ndarray) -> Tensor:
-        return self._edges.first("h_a", np.ascontiguousarray(y), LATENT_BITS)
+        return self._edges.first("h_a", np.ascontiguousarray(y))
 
     def _hyper_first(self, z: np.ndarray) -> Tensor:
         """As one matrix product: hyperlatents are signed, and few."""
@@ -56,11 +51,14 @@ class CpuNetwork(Network):
         h = total.reshape(*z.shape[:3], -1).to(self.arithmetic.activation)
         return h.permute(0, 3, 1, 2)
 
-    def _through(self, route: Route, values: np.ndarray, frame: Frame) -> np.ndarray:
-        """Linear path plus network of contiguous values."""
+    def _through(self, part: str, values: np.ndarray, factor: int, limit: int, dtype: type, frame: Frame) -> np.ndarray:
+        """`factor` times the middle of contiguous `values` plus the network's output, bounded by `limit`."""
         halo = self.model.halo
         centre = np.ascontiguousarray(values[:, halo : values.shape[1] - halo, halo : values.shape[2] - halo])
         with torch.inference_mode():
-            h = self._edges.first(route.part, values, route.bits_in)
-            head = positions_first(self._hidden_layers(route.part, h, frame))
-            return self._edges.join(route, centre, head)
+            h = self._edges.first(part, values)
+            head = positions_first(self._hidden_layers(part, h, frame))
+        out, n = np.empty(centre.shape, dtype), centre.shape[-1]
+        kernels.add_head(centre.reshape(-1, n), factor, head.reshape(-1, n), self._head_scales[part], limit,
+                         out.reshape(-1, n))
+        return out

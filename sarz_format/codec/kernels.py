@@ -18,13 +18,10 @@ WIDE_OFFSET = WIDE_LIMIT + 1
 LIMB_BITS = 6
 """A wide input plus `WIDE_OFFSET` has twelve bits: two limbs of six."""
 
-MATRIX_LIMB_BITS = 7
-"""A matrix entry is ``128 high + low``, both signed bytes."""
-
 
 @compiled
 def split_wide(values, shift, limbs):
-    """Values int16 ``(positions, channels)``, rounded to 1/8 dB and bounded, plus `WIDE_OFFSET`, as two limbs uint8
+    """Values int16 ``(positions, channels)``, rounded to 1/4 dB and bounded, plus `WIDE_OFFSET`, as two limbs uint8
     ``(2, positions, channels)``, low first."""
     half = 1 << (shift - 1)
     for p in range(values.shape[0]):
@@ -32,38 +29,6 @@ def split_wide(values, shift, limbs):
             a = min(max((np.int32(values[p, c]) + half) >> shift, -WIDE_LIMIT), WIDE_LIMIT) + WIDE_OFFSET
             limbs[0, p, c] = a & ((1 << LIMB_BITS) - 1)
             limbs[1, p, c] = a >> LIMB_BITS
-
-
-@compiled
-def split_exact(values, limbs):
-    """As `split_wide`, of the values themselves plus 32768: bytes."""
-    for p in range(values.shape[0]):
-        for c in range(values.shape[1]):
-            u = np.int32(values[p, c]) + 32768
-            limbs[0, p, c] = u & 255
-            limbs[1, p, c] = u >> 8
-
-
-@compiled
-def unshuffle_pixels(x, y):
-    """Pixels int16 ``(bands, 8 rows, 8 cols)`` to ``(rows, cols, 64 bands)``."""
-    for r in range(y.shape[0]):
-        for c in range(y.shape[1]):
-            for b in range(x.shape[0]):
-                for i in range(8):
-                    for j in range(8):
-                        y[r, c, b * 64 + i * 8 + j] = x[b, r * 8 + i, c * 8 + j]
-
-
-@compiled
-def shuffle_pixels(y, x):
-    """Inverse of `unshuffle_pixels`."""
-    for r in range(y.shape[0]):
-        for c in range(y.shape[1]):
-            for b in range(x.shape[0]):
-                for i in range(8):
-                    for j in range(8):
-                        x[b, r * 8 + i, c * 8 + j] = y[r, c, b * 64 + i * 8 + j]
 
 
 @compiled
@@ -81,7 +46,7 @@ def requantise_wide(low, high, constant, scale, out):
 
 @compiled
 def widen(values, shift, wide):
-    """Values int16 ``(positions, channels)`` rounded to 1/8 dB and bounded, as float32."""
+    """Values int16 ``(positions, channels)`` rounded to 1/4 dB and bounded, as float32."""
     half = 1 << (shift - 1)
     for p in range(values.shape[0]):
         for c in range(values.shape[1]):
@@ -113,27 +78,11 @@ def add_and_round_bytes(x, trunk):
 
 
 @compiled
-def add_head(linear, head, head_scale, out):
-    """``clamp16(rne(linear + head head_scale))``: linear path float64 plus the sums of the last layer float32."""
+def add_head(values, factor, head, head_scale, limit, out):
+    """``clamp(rne(factor values + head head_scale), -limit - 1, limit)`` of whole numbers and the sums of the last layer."""
+    top, bottom = np.float64(limit), -1.0 - np.float64(limit)
     for p in range(head.shape[0]):
         for c in range(head.shape[1]):
-            v = linear[p, c] + np.float64(head[p, c]) * head_scale[c]
-            v = v if v > -32768.0 else -32768.0
-            out[p, c] = np.int16(np.int32(np.rint(v if v < 32767.0 else 32767.0)))
-
-
-@compiled
-def combine(low, high, head, constant, matrix_scale, head_scale, out):
-    """Linear path plus network: ``clamp16(rne((sum + constant) matrix_scale + head head_scale))``.
-
-    `low` and `high` float32 ``(positions, 2 channels)`` are the sums over low and high bytes of the latents with the low
-    limbs (first half) and the high limbs of the matrix; `constant` undoes the offset 32768.
-    """
-    n = head.shape[1]
-    for p in range(head.shape[0]):
-        for c in range(n):
-            lows = np.float64(low[p, n + c]) * (1 << MATRIX_LIMB_BITS) + np.float64(low[p, c])
-            highs = np.float64(high[p, n + c]) * (1 << MATRIX_LIMB_BITS) + np.float64(high[p, c])
-            total = (highs * 256.0 + lows + constant[c]) * matrix_scale + np.float64(head[p, c]) * head_scale[c]
-            total = total if total > -32768.0 else -32768.0
-            out[p, c] = np.int16(np.int32(np.rint(total if total < 32767.0 else 32767.0)))
+            v = np.float64(values[p, c]) * factor + np.float64(head[p, c]) * head_scale[c]
+            v = v if v > bottom else bottom
+            out[p, c] = np.int32(np.rint(v if v < top else top))

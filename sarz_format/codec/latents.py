@@ -3,7 +3,7 @@
 For every latent the last layer of the hyper-synthesis gives two sums. Scaled by powers of two and rounded they are its
 mean and its scale index; the tile's quality adds an offset to the index and gives the quantisation step.
 
-DC latents are predicted better than that: from what four neighbours decoded before them (left, above, above left, above
+Coarse latents (low frequencies) are predicted better than that: from what four neighbours decoded before them (left, above, above left, above
 right, within the tile) turned out to be beyond their means.
 """
 
@@ -92,7 +92,7 @@ def _dequantise(multiples, numbers, totals, unit, step, levels, runs, y_hat):
 
 @compiled
 def _context(y_hat, totals, unit, p, c, cols, weights):
-    """The mean of DC latent `c` at position `p` plus ``(sum w (y_hat - mean) + 2^(CONTEXT_BITS - 1)) >> CONTEXT_BITS``."""
+    """The mean of coarse latent `c` at position `p` plus ``(sum w (y_hat - mean) + 2^(CONTEXT_BITS - 1)) >> CONTEXT_BITS``."""
     mean = np.int64(np.rint(totals[p, c] * unit[c]))
     col = p % cols
     total = np.int64(1 << (CONTEXT_BITS - 1))
@@ -162,7 +162,7 @@ def dequantise(multiples: np.ndarray, numbers: np.ndarray, totals: np.ndarray, r
 
 def quantise_coarse(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Rates, model: IntegerModel, cols: int,
                     y_hat: np.ndarray) -> np.ndarray:
-    """As `quantise`, of the DC channels of a tile of `cols` latent columns, with prediction from their neighbours."""
+    """As `quantise`, of the coarse channels of a tile of `cols` latent columns, with prediction from their neighbours."""
     symbols = np.empty((len(y), len(model.coarse_channels)), np.int32)
     _quantise_coarse(y, totals, encode.unit, encode.step, decode.step, model.coarse_channels, cols, model.context_weights,
                      symbols, y_hat)
@@ -171,5 +171,5 @@ def quantise_coarse(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Ra
 
 def dequantise_coarse(symbols: np.ndarray, totals: np.ndarray, rates: Rates, model: IntegerModel, cols: int,
                       y_hat: np.ndarray) -> None:
-    """As `dequantise`, of the DC channels of a tile of `cols` latent columns."""
+    """As `dequantise`, of the coarse channels of a tile of `cols` latent columns."""
     _dequantise_coarse(symbols, totals, rates.unit, rates.step, model.coarse_channels, cols, model.context_weights, y_hat)

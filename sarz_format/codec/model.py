@@ -1,7 +1,7 @@
 """An integer model: the arrays of `weights.safetensors`, checked so that every sum the decoder makes is exact.
 
 All numbers are fixed point. dB values of pixels have `PIXEL_BITS` fractional bits, latents `LATENT_BITS`; networks see
-either in units of 1/8 dB. A hidden activation is eight unsigned bits. See docs/spec/sarz-1.md, "Integer networks".
+either in units of 1/4 dB. A hidden activation is eight unsigned bits. See docs/spec/sarz-1.md, "Integer networks".
 """
 
 from __future__ import annotations
@@ -12,21 +12,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import SarzFormatError
+from ..grid import BLOCK
 
 PIXEL_BITS = 7
-LATENT_BITS = 5
-MATRIX_BITS = 15
+LATENT_BITS = 4
+MATRIX_BITS = 14
 LAP_BITS = 13
 CONTEXT_BITS = 8
 DELTA_BITS = 8
 INDEX_BITS = 8
 
 WIDE_LIMIT = 2047
-"""Largest magnitude of an input of a network's first layer (units of 1/8 dB)."""
+"""Largest magnitude of an input of a network's first layer (units of 1/4 dB)."""
 
 Z_LIMIT = 127
-MATRIX_LIMIT = 127 * 128
-"""Entries of A and S stay below this, so that they split into two signed bytes."""
+FILTER_ROW_LIMIT = 1 << 16
+"""Rows of P and Q sum to less than this in magnitude: their sums over pixels are exact in int32."""
+
+MATRIX_ROW_LIMIT = 1 << 17
+"""As much for A and S, so that both steps of a block's transform are exact in float64."""
+
+CORRECTED_LIMIT = (1 << 18) - 1
+"""Largest magnitude of a latent that the synthesis network has added to, in units of pixels."""
 
 ACTIVATION_LIMIT = 255
 FLOAT32_EXACT = 1 << 24
@@ -39,8 +46,11 @@ QUALITIES = 101
 SYMBOL_LIMIT = 1 << 15
 """Largest magnitude of a symbol."""
 
+LOWEST = np.array([0, 1, BLOCK, BLOCK + 1])
+"""Channels of a band's lowest frequencies: constant or half a period, down and along a block."""
+
 HYPER_CHANNELS = 32
-HYPER_SYNTHESIS_CHANNELS = 64
+HYPER_SYNTHESIS_CHANNELS = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +93,9 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class IntegerModel:
-    """A whole model. ``layers`` by name, linear matrices ``A`` and ``S``, border filters ``P`` and ``Q`` (int32, 8 x 8),
-    steps and scale offsets by quality, ``context_weights`` int64 (bands, 4) of the DC latents' left, upper, upper left and
-    upper right neighbours. ``trellis_from`` is the first table whose symbols are in the trellis (`SCALES`: none),
+    """A whole model. ``layers`` by name, block transforms ``A`` and ``S`` and border filters ``P`` and ``Q`` (int32,
+    16 x 16), steps and scale offsets by quality, ``context_weights`` int64 (coarse channels, 4) of a coarse latent's left,
+    upper, upper left and upper right neighbours. ``trellis_from`` is the first table whose symbols are in the trellis (`SCALES`: none),
     ``trellis_level`` the level by which the encoder chooses them, in quantisation steps (`LEVEL_BITS`), ``levels`` int64
     (SCALES) what the decoder makes them multiples of, by table and in the same unit."""
 
@@ -119,8 +129,8 @@ class IntegerModel:
 
     @property
     def coarse_channels(self) -> np.ndarray:
-        """Channels of the coarse part: the constant (DC) coefficient of each band."""
-        return np.arange(self.bands) * 64
+        """Channels of the coarse part: the four lowest frequencies of each band."""
+        return (np.arange(self.bands)[:, None] * BLOCK**2 + LOWEST).reshape(-1)
 
     @property
     def detail_channels(self) -> np.ndarray:
@@ -133,8 +143,7 @@ def build_model(arrays: Mapping[str, np.ndarray]) -> IntegerModel:
     try:
         layers = _layers(arrays)
         bands, blocks = int(arrays["bands"][0]), int(arrays["blocks"][0])
-        matrices = {name: arrays[name].astype(np.int64) for name in ("A", "S")}
-        matrices |= {name: arrays[name].astype(np.int32) for name in ("P", "Q")}
+        matrices = {name: arrays[name].astype(np.int32) for name in "ASPQ"}
         per_quality = {n: arrays[n].astype(np.int64) for n in ("delta_encode", "delta_decode", "index_offset")}
         context = arrays["context_weights"].astype(np.int64)
         levels = arrays["levels"].astype(np.int64)
@@ -142,7 +151,7 @@ def build_model(arrays: Mapping[str, np.ndarray]) -> IntegerModel:
         tables = Tables(arrays["cdf"].astype(np.int32), arrays["reach"].astype(np.uint8))
     except (KeyError, IndexError, ValueError) as exc:
         raise SarzFormatError(f"model weights: {exc} is missing; the file is not a model of this version") from exc
-    model = IntegerModel(bands, 64 * bands, blocks, layers, context_weights=context, trellis_from=trellis_from,
+    model = IntegerModel(bands, BLOCK**2 * bands, blocks, layers, context_weights=context, trellis_from=trellis_from,
                          trellis_level=trellis_level, levels=levels, tables=tables, **matrices, **per_quality)
     _check(model)
     return model
@@ -166,8 +175,8 @@ def _layer_shapes(channels: int, blocks: int, width: int) -> dict[str, tuple[int
         for i in range(blocks):
             shapes |= {f"{part}.block{i}.a": (w, w, 3, 3), f"{part}.block{i}.b": (w, w, 1, 1)}
     shapes |= {"h_a.first": (w, n, 1, 1), "h_a.second": (w, w, 3, 3), "h_a.head": (HYPER_CHANNELS, w, 3, 3)}
-    shapes |= {"h_s.first": (w, HYPER_CHANNELS, 3, 3), "h_s.up1": (4 * up, w, 1, 1)}
-    return shapes | {"h_s.up2": (4 * up, up, 3, 3), "h_s.head": (2 * n, up, 1, 1)}
+    shapes |= {"h_s.first": (w, HYPER_CHANNELS, 3, 3), "h_s.up": (4 * up, w, 1, 1)}
+    return shapes | {"h_s.last": (up, up, 3, 3), "h_s.head": (2 * n, up, 1, 1)}
 
 
 def _check(model: IntegerModel) -> None:
@@ -181,20 +190,17 @@ def _check(model: IntegerModel) -> None:
     for name, layer in model.layers.items():
         wide = Z_LIMIT if name.startswith("h_s") else WIDE_LIMIT
         layer.check(name, shapes[name], wide if name.endswith("first") else ACTIVATION_LIMIT, name.endswith(".b"))
-    for name in ("A", "S"):
-        matrix = getattr(model, name)
-        if matrix.shape != (n, n) or np.abs(matrix).max() >= MATRIX_LIMIT:
-            raise SarzFormatError(f"model matrix {name}: expected {n} x {n} entries below {MATRIX_LIMIT}")
-    for name in ("P", "Q"):
-        matrix = getattr(model, name)
-        if matrix.shape != (8, 8) or np.abs(matrix.astype(np.int64)).sum(1).max() >= 1 << 16:
-            raise SarzFormatError(f"model filter {name}: expected 8 x 8 with rows summing below 2^16")
+    for name in "ASPQ":
+        matrix, limit = getattr(model, name), FILTER_ROW_LIMIT if name in "PQ" else MATRIX_ROW_LIMIT
+        if matrix.shape != (BLOCK, BLOCK) or np.abs(matrix.astype(np.int64)).sum(1).max() >= limit:
+            raise SarzFormatError(f"model matrix {name}: expected {BLOCK} x {BLOCK} with rows summing below {limit}")
     for name in ("delta_encode", "delta_decode", "index_offset"):
         table = getattr(model, name)
         if table.shape != (QUALITIES, n) or np.abs(table).max() >= 1 << 24:
             raise SarzFormatError(f"model table {name}: expected {QUALITIES} x {n} values below 2^24")
-    if model.context_weights.shape != (model.bands, 4) or np.abs(model.context_weights).max() >= 1 << 16:
-        raise SarzFormatError("model context weights: expected four below 2^16 for each band")
+    coarse = len(model.coarse_channels)
+    if model.context_weights.shape != (coarse, 4) or np.abs(model.context_weights).max() >= 1 << 16:
+        raise SarzFormatError("model context weights: expected four below 2^16 for each coarse channel")
     if min(model.delta_encode.min(), model.delta_decode.min()) <= 0:
         raise SarzFormatError("model steps: expected positive quantisation steps")
     if not 0 <= model.trellis_from <= SCALES or not 1 <= model.trellis_level <= 2 << LEVEL_BITS:

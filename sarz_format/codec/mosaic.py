@@ -89,7 +89,7 @@ class BatchRunner:
 
 def synthesise(network: Network, run: BatchRunner, grid: TileGrid, latents: Latents, boxes: Iterable[Box],
                raster: Box | None = None) -> list[tuple[Box, np.ndarray]]:
-    """Decode boxes of latent positions: ``[(box, pixels int16 (bands, 8 rows, 8 cols))]``, in any order.
+    """Decode boxes of latent positions: ``[(box, pixels int16 (bands, 16 rows, 16 cols))]``, in any order.
 
     `raster` is what counts as inside (by default the whole raster's latents): outside it latents and hidden activations
     are zero, and no filter crosses its border. Boxes of one shape and border are decoded together.

@@ -14,11 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .arithmetic import Arithmetic, Float32Arithmetic, accumulate, requantise
+from .block_transform import BlockTransform
 from .conformance import choose_arithmetic
-from .model import LATENT_BITS, MATRIX_BITS, PIXEL_BITS, WIDE_LIMIT, Z_LIMIT, IntegerModel, Layer
+from .model import CORRECTED_LIMIT, LATENT_BITS, PIXEL_BITS, WIDE_LIMIT, Z_LIMIT, IntegerModel, Layer
 
-WIDE_BITS = 3
-"""Fractional bits of a network's input: 1/8 dB."""
+WIDE_BITS = 2
+"""Fractional bits of a network's input: 1/4 dB."""
+
+LATENT_FACTOR = 1 << (PIXEL_BITS - LATENT_BITS)
+"""What a latent is multiplied by before the synthesis network adds to it: then it has the fractional bits of pixels."""
 
 
 class Frame(NamedTuple):
@@ -52,30 +56,28 @@ class Network:
     def __init__(self, model: IntegerModel, device: torch.device, arithmetic: Arithmetic | None = None) -> None:
         self.model, self.device = model, device
         self.arithmetic = arithmetic or choose_arithmetic(device)
-        self._matrices = {n: torch.from_numpy(getattr(model, n).astype(np.float64)).to(device) for n in ("A", "S")}
+        self._analysis, self._synthesis = BlockTransform(model.A, device), BlockTransform(model.S, device)
 
     def analysis(self, pixels: np.ndarray, frame: Frame) -> np.ndarray:
         """Latents of the pixels of an extended box: ``halo`` positions fewer on every side."""
         with torch.inference_mode():
-            x = self._to_device(pixels)
-            blocks = F.pixel_unshuffle(x.to(torch.float32), 8).permute(0, 2, 3, 1)
-            y = self._transform("g_a", blocks, "A", PIXEL_BITS, LATENT_BITS, frame)
-            return self._to_int16(y)
+            latents = self._analysis.analysis_tensor(self._to_device(pixels))
+            return self._to_int16(self._corrected("g_a", latents, 1, frame))
 
     def synthesis(self, latents: np.ndarray, frame: Frame) -> np.ndarray:
-        """Pixels of an extended box of latents: ``halo`` positions fewer on every side, eight pixels a position."""
+        """Pixels of an extended box of latents: ``halo`` positions fewer on every side, sixteen pixels a position."""
         with torch.inference_mode():
-            y_hat = self._to_device(latents).to(torch.float32)
-            x = self._transform("g_s", y_hat, "S", LATENT_BITS, PIXEL_BITS, frame)
-            return self._to_int16(F.pixel_shuffle(x.permute(0, 3, 1, 2), 8))
+            y_hat = self._to_device(latents)
+            corrected = self._corrected("g_s", y_hat, LATENT_FACTOR, frame).clamp_(-CORRECTED_LIMIT - 1, CORRECTED_LIMIT)
+            return self._to_int16(self._synthesis.synthesis_tensor(corrected))
 
     def hyper_analysis(self, y: np.ndarray) -> np.ndarray:
-        """Hyperlatents int8 ``(batch, rows / 4, cols / 4, 32)`` of latents whose sides are multiples of four."""
+        """Hyperlatents int8 ``(batch, rows / 2, cols / 2, 32)`` of latents whose sides are even."""
         layers, arithmetic = self.model.layers, self.arithmetic
         with torch.inference_mode():
             h = self._hyper_input(y)
             h = arithmetic.hidden(F.pad(h, (1, 1, 1, 1)), layers["h_a.second"], stride=2)
-            z = arithmetic.raw(F.pad(h, (1, 1, 1, 1)), layers["h_a.head"], stride=2)
+            z = arithmetic.raw(F.pad(h, (1, 1, 1, 1)), layers["h_a.head"])
             z = (z * self._scale(layers["h_a.head"])[:, None, None]).round_().clamp_(-Z_LIMIT, Z_LIMIT)
             return z.permute(0, 2, 3, 1).to(torch.int8).cpu().numpy()
 
@@ -84,16 +86,15 @@ class Network:
         return self._wide(self._to_device(y).to(torch.float32), self.model.layers["h_a.first"], LATENT_BITS)
 
     def hyper_synthesis(self, z: np.ndarray) -> np.ndarray:
-        """Sums of the last layer, float32 holding integers, ``(batch, 4 rows, 4 cols, 2 channels)``.
+        """Sums of the last layer, float32 holding integers, ``(batch, 2 rows, 2 cols, 2 channels)``.
 
         Scaled by the layer's shifts and rounded they are the means of the latents (`LATENT_BITS`) and their scale
         indices (`INDEX_BITS`); `latents` does that on the way.
         """
         layers, arithmetic = self.model.layers, self.arithmetic
         with torch.inference_mode():
-            h = F.pixel_shuffle(arithmetic.hidden(self._hyper_first(z), layers["h_s.up1"]), 2)
-            h = _replicate(h)
-            h = F.pixel_shuffle(arithmetic.hidden(h, layers["h_s.up2"]), 2)
+            h = F.pixel_shuffle(arithmetic.hidden(self._hyper_first(z), layers["h_s.up"]), 2)
+            h = arithmetic.hidden(_replicate(h), layers["h_s.last"])
             return arithmetic.raw(h, layers["h_s.head"]).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     def _hyper_first(self, z: np.ndarray) -> Tensor:
@@ -103,17 +104,15 @@ class Network:
         h = F.pad(h, (1, 1, 1, 1), mode="replicate")
         return requantise(accumulate(h, layer, self.device), layer)
 
-    def _transform(self, part: str, values: Tensor, matrix: str, bits_in: int, bits_out: int, frame: Frame) -> Tensor:
-        """Linear path plus network: ``(batch, rows, cols, channels)`` integers in float32, to float64 integers."""
+    def _corrected(self, part: str, values: Tensor, factor: int, frame: Frame) -> Tensor:
+        """`factor` times the middle of `values` ``(batch, rows, cols, channels)``, plus a network's output: float64."""
         halo = self.model.halo
         layers = self.model.layers
-        h = self._wide(values, layers[f"{part}.first"], bits_in)
-        head = self._hidden_layers(part, h, frame).permute(0, 2, 3, 1)
+        h = self._wide(values.to(torch.float32), layers[f"{part}.first"], LATENT_BITS)
+        head = self._hidden_layers(part, h, frame).permute(0, 2, 3, 1).to(torch.float64)
+        head *= self._scale(layers[f"{part}.head"])
         centre = values[:, halo : values.shape[1] - halo, halo : values.shape[2] - halo].to(torch.float64)
-        linear = centre @ self._matrices[matrix].t()
-        linear *= 2.0 ** -(MATRIX_BITS + bits_in - bits_out)
-        linear += head.to(torch.float64) * self._scale(layers[f"{part}.head"])
-        return linear.round_()
+        return head.add_(centre, alpha=factor).round_()
 
     def _hidden_layers(self, part: str, h: Tensor, frame: Frame) -> Tensor:
         """Blocks and head on the output of the first layer: sums in float32."""
@@ -127,7 +126,7 @@ class Network:
         return self.arithmetic.raw(h, layers[f"{part}.head"])
 
     def _wide(self, values: Tensor, layer: Layer, bits: int) -> Tensor:
-        """First layer: values of `bits` fractional bits, brought to 1/8 dB, exact in float32."""
+        """First layer: values of `bits` fractional bits, brought to 1/4 dB, exact in float32."""
         shift = bits - WIDE_BITS
         wide = torch.floor((values + (1 << (shift - 1))) * 2.0**-shift).clamp_(-WIDE_LIMIT, WIDE_LIMIT)
         return requantise(accumulate(wide.permute(0, 3, 1, 2), layer, self.device), layer)

@@ -2,7 +2,7 @@
 
 ::
 
-    coarse part:  class plane of each band | rANS words (hyperlatents, then DC latents) | their escape bits
+    coarse part:  class plane of each band | rANS words (hyperlatents, then the coarse channels) | their escape bits
     detail part:  rANS words (all other latents) | escape bits | exact values of each band | corrections of each band
                   | lossless copy
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import SarzFormatError
 from ..fallback import decode_lossless
+from ..grid import HYPER
 from ..mask import EXACT, ClassPlane, pack_exact, pack_plane, unpack_exact, unpack_plane
 from .corrections import Corrections, pack_corrections
 from .entropy import Decoder, DecodingTables, encode
@@ -28,7 +29,7 @@ from .trellis import quantise_trellis, symbol_bits
 
 def hyper_shape(rows: int, cols: int) -> tuple[int, int, int]:
     """Shape of the hyperlatents of a tile of ``rows x cols`` latent positions."""
-    return -(-rows // 4), -(-cols // 4), HYPER_CHANNELS
+    return -(-rows // HYPER), -(-cols // HYPER), HYPER_CHANNELS
 
 
 class LatentCoder:
@@ -67,7 +68,7 @@ class LatentCoder:
         return list(coarse), list(detail), y_hat.reshape(y.shape)
 
     def start(self, words: bytes, escapes: bytes, shape: tuple[int, int]) -> tuple[Decoder, np.ndarray]:
-        """Decode the hyperlatents int8 of a tile; the decoder is left before the DC latents."""
+        """Decode the hyperlatents int8 of a tile; the decoder is left before the coarse channels."""
         decoder = Decoder(words, escapes, self.tables)
         z_shape = hyper_shape(*shape)
         z = decoder.take(self._hyper_tables(int(np.prod(z_shape))))

@@ -22,7 +22,7 @@ from .jobs import Job, check_summary, decompress_jobs
     "--overlap",
     type=click.IntRange(min=0),
     metavar="PIXELS",
-    help="Pixels that a decoded tile sees of its neighbours, a multiple of 8; by default as many as make it exact. "
+    help="Pixels that a decoded tile sees of its neighbours, a multiple of 16; by default as many as make it exact. "
     "Fewer is faster.",
 )
 @click.option("--skip-damaged", is_flag=True, help="Write damaged tiles as nodata, and say which, instead of failing.")

@@ -52,7 +52,7 @@ class WindowDecoder:
     batch_size
         Tiles a network call, or "auto". Never changes a result.
     overlap
-        Pixels of context taken from neighbouring tiles, a multiple of 8. None, or at least the model's receptive
+        Pixels of context taken from neighbouring tiles, a multiple of 16. None, or at least the model's receptive
         field, is exact; less is faster for scattered tiles and blended.
     cache_bytes
         Memory for entropy-decoded tiles.

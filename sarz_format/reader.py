@@ -48,7 +48,7 @@ def open(
     batch_size : int or "auto"
         Tiles decoded at once. Pixels do not depend on it.
     overlap : int, optional
-        Pixels by which decoded tiles overlap before they are joined, a multiple of 8; exact by default.
+        Pixels by which decoded tiles overlap before they are joined, a multiple of 16; exact by default.
     cache_bytes : int
         The most memory that decoded tiles are kept in; 0 keeps none.
     on_damage : {"raise", "mask"}

@@ -19,7 +19,7 @@ class ReadOptions:
     device: str = "auto"
     batch_size: int | Literal["auto"] = "auto"
     overlap: int | None = None
-    """Pixels, a multiple of 8; None is exact."""
+    """Pixels, a multiple of 16; None is exact."""
     cache_bytes: int = DEFAULT_CACHE_BYTES
     on_damage: Literal["raise", "mask"] = "raise"
     power_gains: bool = True

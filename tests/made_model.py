@@ -65,7 +65,7 @@ def made_layer(seed: int, outputs: int, inputs: int, size: int, shift: int) -> d
 
 
 def _layers(bands: int, width: int, blocks: int) -> dict[str, dict[str, np.ndarray]]:
-    n = 64 * bands
+    n = 256 * bands
     plan: dict[str, tuple[int, int, int, int]] = {}
     for part, head_shift in (("g_a", 14), ("g_s", 12)):
         plan[f"{part}.first"] = width, n, 1, 7
@@ -74,8 +74,8 @@ def _layers(bands: int, width: int, blocks: int) -> dict[str, dict[str, np.ndarr
             plan[f"{part}.block{block}.b"] = width, width, 1, 9
         plan[f"{part}.head"] = n, width, 1, head_shift
     plan |= {"h_a.first": (width, n, 1, 7), "h_a.second": (width, width, 3, 9), "h_a.head": (32, width, 3, 12)}
-    plan |= {"h_s.first": (width, 32, 3, 3), "h_s.up1": (256, width, 1, 7), "h_s.up2": (256, 64, 3, 10)}
-    plan["h_s.head"] = 2 * n, 64, 1, 7
+    plan |= {"h_s.first": (width, 32, 3, 3), "h_s.up": (384, width, 1, 7), "h_s.last": (96, 96, 3, 10)}
+    plan["h_s.head"] = 2 * n, 96, 1, 7
     return {name: made_layer(100 * i, *shape) for i, (name, shape) in enumerate(plan.items(), start=bands)}
 
 
@@ -88,13 +88,12 @@ def _dct(size: int) -> np.ndarray:
 
 def _linear_path(bands: int) -> dict[str, np.ndarray]:
     """The orthonormal A, S and P, Q in fixed point."""
-    pair = np.array([[1.0]]) if bands == 1 else np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
-    transform = np.kron(pair, np.kron(_dct(8), _dct(8)))
-    k, n = np.mgrid[:4, :4] + 0.5
-    dct_iv = np.sqrt(2 / 4) * np.cos(np.pi * k * n / 4)
-    eye, flip = np.eye(4), np.fliplr(np.eye(4))
+    transform = _dct(16) * bands**-0.25
+    k, n = np.mgrid[:8, :8] + 0.5
+    dct_iv = np.sqrt(2 / 8) * np.cos(np.pi * k * n / 8)
+    eye, flip = np.eye(8), np.fliplr(np.eye(8))
     butterfly = np.block([[eye, flip], [flip, -eye]])
-    rotation = flip @ _dct(4).T @ dct_iv @ flip
+    rotation = flip @ _dct(8).T @ dct_iv @ flip
     lap = 0.5 * butterfly @ np.block([[eye, 0 * eye], [0 * eye, rotation]]) @ butterfly
     matrices = {"A": (transform, MATRIX_BITS), "S": (transform.T, MATRIX_BITS), "P": (lap, LAP_BITS),
                 "Q": (lap.T, LAP_BITS)}
@@ -122,9 +121,9 @@ def _levels() -> np.ndarray:
     return (middle + noise(99, (SCALES,), -6, 6)).astype(np.int32)
 
 
-def made_arrays(bands: int = 2, width: int = 16, blocks: int = 3) -> dict[str, np.ndarray]:
+def made_arrays(bands: int = 2, width: int = 16, blocks: int = 2) -> dict[str, np.ndarray]:
     """Every array of a weights file."""
-    n = 64 * bands
+    n = 256 * bands
     arrays = {"bands": np.array([bands], np.int32), "blocks": np.array([blocks], np.int32)}
     arrays |= {f"{name}.{k}": v for name, layer in _layers(bands, width, blocks).items() for k, v in layer.items()}
     # Means close to zero, scales close to what `index_offset` says.
@@ -132,11 +131,11 @@ def made_arrays(bands: int = 2, width: int = 16, blocks: int = 3) -> dict[str, n
     step = np.array([round(nominal_step_db(q) * 2 ** (LATENT_BITS + DELTA_BITS)) for q in range(QUALITIES)], np.int32)
     delta = np.repeat(step[:, None], n, axis=1)
     offset = np.repeat((np.arange(QUALITIES, dtype=np.int32) * 70)[:, None], n, axis=1)
-    offset[:, ::64] += 3000
+    offset[:, ::256] += 3000
     return arrays | _linear_path(bands) | made_tables() | {
         "trellis": np.array([TRELLIS_FROM, 170], np.int32), "levels": _levels(),
         "delta_encode": delta, "delta_decode": delta.copy(), "index_offset": offset,
-        "context_weights": np.array([[150, 130, -60, 20], [90, 110, 7, -30]][:bands], np.int32)}
+        "context_weights": np.tile(np.array([[150, 130, -60, 20], [90, 110, 7, -30]], np.int32), (2 * bands, 1))}
 
 
 def write_model(folder: Path, arrays: dict[str, np.ndarray]) -> Path:

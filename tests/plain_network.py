@@ -9,7 +9,7 @@ import numpy as np
 
 from sarz_format.codec.model import LAP_BITS, LATENT_BITS, MATRIX_BITS, PIXEL_BITS, IntegerModel, Layer
 
-WIDE_BITS = 3
+WIDE_BITS = 2
 
 
 def rounded(numerator: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
@@ -46,67 +46,74 @@ def padded(a: np.ndarray, mode: str = "constant") -> np.ndarray:
     return np.pad(a, ((1, 1), (1, 1), (0, 0)), mode=mode)
 
 
-def wide(values: np.ndarray, bits: int) -> np.ndarray:
-    """Values of `bits` fractional bits in units of 1/8 dB."""
-    shift = bits - WIDE_BITS
+def wide(values: np.ndarray) -> np.ndarray:
+    """Latents in units of 1/4 dB."""
+    shift = LATENT_BITS - WIDE_BITS
     return np.clip((values.astype(np.int64) + (1 << (shift - 1))) >> shift, -2047, 2047)
 
 
-def transform(
-    model: IntegerModel, part: str, matrix: np.ndarray, values: np.ndarray, bits: tuple[int, int]
-) -> np.ndarray:
-    """Linear path plus network over a whole raster; `bits` are the fractional bits of input and output."""
-    h = hidden(wide(values, bits[0]), model.layers[f"{part}.first"])
+def corrected(model: IntegerModel, part: str, values: np.ndarray, bits: int, limit: int) -> np.ndarray:
+    """Latents of a whole raster plus the network's output, with `bits` fractional bits."""
+    h = hidden(wide(values), model.layers[f"{part}.first"])
     for block in range(model.blocks):
         inner = hidden(padded(h), model.layers[f"{part}.block{block}.a"])
         h = hidden(inner, model.layers[f"{part}.block{block}.b"], trunk=h)
     head = model.layers[f"{part}.head"]
-    linear_shift = MATRIX_BITS + bits[0] - bits[1]
-    common = max(linear_shift, int(head.shift.max()))
-    linear = (values.astype(np.int64) @ matrix.astype(np.int64).T) << (common - linear_shift)
-    total = linear + (sums(h, head) << (common - head.shift.astype(np.int64)))
-    return np.clip(rounded(total, common), -32768, 32767)
+    common = max(0, int(head.shift.max()))
+    total = values.astype(np.int64) << (common + bits - LATENT_BITS)
+    total = total + (sums(h, head) << (common - head.shift.astype(np.int64)))
+    return np.clip(rounded(total, common), -limit - 1, limit)
+
+
+def mixed(x: np.ndarray) -> np.ndarray:
+    """Sum and difference of two bands."""
+    return x if len(x) == 1 else np.stack([x[0] + x[1], x[0] - x[1]])
 
 
 def lapped(pixels: np.ndarray, matrix: np.ndarray, vertical: bool) -> np.ndarray:
     """The filter across every inner block border of ``(height, width)``, along one axis."""
     x = (pixels if vertical else pixels.T).astype(np.int64)
-    for top in range(4, x.shape[0] - 4, 8):
-        total = matrix.astype(np.int64) @ x[top : top + 8] + (1 << (LAP_BITS - 1))
-        x[top : top + 8] = np.clip(total >> LAP_BITS, -32768, 32767)
+    for top in range(8, x.shape[0] - 8, 16):
+        total = matrix.astype(np.int64) @ x[top : top + 16] + (1 << (LAP_BITS - 1))
+        x[top : top + 16] = np.clip(total >> LAP_BITS, -32768, 32767)
     return x if vertical else x.T
 
 
 def synthesis(model: IntegerModel, latents: np.ndarray) -> np.ndarray:
-    """Pixels int64 ``(bands, 8 rows, 8 cols)`` of all latents of a raster."""
+    """Pixels int64 ``(bands, 16 rows, 16 cols)`` of all latents of a raster."""
     rows, cols, _ = latents.shape
-    blocks = transform(model, "g_s", model.S, latents, (LATENT_BITS, PIXEL_BITS))
-    pixels = blocks.reshape(rows, cols, model.bands, 8, 8).transpose(2, 0, 3, 1, 4).reshape(model.bands, 8 * rows, -1)
+    values = corrected(model, "g_s", latents, PIXEL_BITS, 2**18 - 1).reshape(rows, cols, model.bands, 16, 16)
+    matrix = model.S.astype(np.int64)
+    blocks = matrix @ values @ matrix.T
+    pixels = mixed(blocks.transpose(2, 0, 3, 1, 4).reshape(model.bands, 16 * rows, 16 * cols))
+    pixels = np.clip(rounded(pixels, 2 * MATRIX_BITS), -32768, 32767)
     return np.stack([lapped(lapped(band, model.Q, False), model.Q, True) for band in pixels])
 
 
 def analysis(model: IntegerModel, pixels: np.ndarray) -> np.ndarray:
-    """Latents int64 ``(rows, cols, channels)`` of all pixels of a raster, sides multiples of eight."""
+    """Latents int64 ``(rows, cols, channels)`` of all pixels of a raster, sides multiples of sixteen."""
     x = np.stack([lapped(lapped(band, model.P, True), model.P, False) for band in pixels])
     bands, height, width = x.shape
-    rows, cols = height // 8, width // 8
-    blocks = x.reshape(bands, rows, 8, cols, 8).transpose(1, 3, 0, 2, 4).reshape(rows, cols, -1)
-    return transform(model, "g_a", model.A, blocks, (PIXEL_BITS, LATENT_BITS))
+    rows, cols, matrix = height // 16, width // 16, model.A.astype(np.int64)
+    blocks = mixed(x).reshape(bands, rows, 16, cols, 16).transpose(1, 3, 0, 2, 4)
+    linear = rounded(matrix @ blocks @ matrix.T, 2 * MATRIX_BITS + PIXEL_BITS - LATENT_BITS)
+    linear = np.clip(linear, -32768, 32767).reshape(rows, cols, -1)
+    return corrected(model, "g_a", linear, LATENT_BITS, 32767)
 
 
 def hyper_analysis(model: IntegerModel, y: np.ndarray) -> np.ndarray:
-    """Hyperlatents ``(rows / 4, cols / 4, 32)``."""
-    h = hidden(wide(y, LATENT_BITS), model.layers["h_a.first"])
+    """Hyperlatents ``(rows / 2, cols / 2, 32)``."""
+    h = hidden(wide(y), model.layers["h_a.first"])
     h = hidden(padded(h), model.layers["h_a.second"], stride=2)
     head = model.layers["h_a.head"]
-    return np.clip(rounded(sums(padded(h), head, stride=2), head.shift.astype(np.int64)), -127, 127)
+    return np.clip(rounded(sums(padded(h), head), head.shift.astype(np.int64)), -127, 127)
 
 
 def hyper_synthesis(model: IntegerModel, z: np.ndarray) -> np.ndarray:
-    """Sums of the last layer ``(4 rows, 4 cols, 2 channels)``."""
+    """Sums of the last layer ``(2 rows, 2 cols, 2 channels)``."""
     h = hidden(padded(z.astype(np.int64), "edge"), model.layers["h_s.first"])
-    h = shuffled(hidden(h, model.layers["h_s.up1"]))
-    h = shuffled(hidden(padded(h, "edge"), model.layers["h_s.up2"]))
+    h = shuffled(hidden(h, model.layers["h_s.up"]))
+    h = hidden(padded(h, "edge"), model.layers["h_s.last"])
     return sums(h, model.layers["h_s.head"])
 
 

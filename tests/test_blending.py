@@ -14,7 +14,7 @@ GRIDS = st.builds(TileGrid, st.integers(1, 330), st.integers(1, 330), st.sampled
 HALVES = st.sampled_from([0, 8, 16, 24, 32])
 
 
-@pytest.mark.parametrize(("overlap", "half"), [(0, 0), (8, 0), (16, 8), (24, 8), (32, 16), (64, 32)])
+@pytest.mark.parametrize(("overlap", "half"), [(0, 0), (16, 0), (32, 16), (48, 16), (64, 32), (128, 64)])
 def test_half_of_the_overlap_is_context(overlap: int, half: int) -> None:
     assert ramp_pixels(overlap) == half
 

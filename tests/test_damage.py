@@ -28,7 +28,7 @@ from sarz_format.mask import EXACT, NODATA, VALID, ZERO, class_plane, pack_plane
 
 pytestmark = pytest.mark.usefixtures("made_models")
 
-HALO = 32
+HALO = 48
 GRID = TileGrid(*SHAPE, TILE)
 
 Change = Callable[[TileEntry, bytes, bytes], tuple[bytes, bytes, int]]

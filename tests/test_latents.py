@@ -52,9 +52,9 @@ def plain_latents(model: IntegerModel, totals: np.ndarray, k: np.ndarray, number
     for p in range(len(mean)):
         row, col = divmod(p, cols)
         predicted = mean[p].copy()
-        for band, c in enumerate(range(0, model.channels, 64)):
+        for number, c in enumerate(model.coarse_channels):
             total = 0
-            for weight, (r, s) in zip(model.context_weights[band], ((0, -1), (-1, 0), (-1, -1), (-1, 1))):
+            for weight, (r, s) in zip(model.context_weights[number], ((0, -1), (-1, 0), (-1, -1), (-1, 1))):
                 if row + r >= 0 and 0 <= col + s < cols:
                     q = (row + r) * cols + col + s
                     total += int(weight) * int(y[q, c] - mean[q, c])
@@ -110,10 +110,10 @@ def test_latents_are_within_some_steps(quality: int) -> None:
 def test_table_numbers_in_plain_integers(quality: int) -> None:
     model = MODELS[1]
     _, totals = made_case(model, 5, 5)
-    shift = model.layers["h_s.head"].shift[64:].astype(np.int64)
-    index = rounded(totals[:, 64:].astype(np.int64), shift) + model.index_offset[quality]
+    shift = model.layers["h_s.head"].shift[256:].astype(np.int64)
+    index = rounded(totals[:, 256:].astype(np.int64), shift) + model.index_offset[quality]
     expected = np.clip((index + 128) >> 8, 0, 63)
-    got = table_numbers(totals, rates_of(model, quality, False), np.arange(64))
+    got = table_numbers(totals, rates_of(model, quality, False), np.arange(256))
     assert got.dtype == np.uint8
     assert np.array_equal(got, expected)
     assert np.unique(got).size > 10
@@ -127,7 +127,7 @@ def test_a_tile_of_latents_comes_back(bands: int, rows: int, cols: int, quality:
     y, _ = made_case(model, rows, cols)
     z_rows, z_cols, _ = hyper_shape(rows, cols)
     z = np.random.default_rng(1).integers(-127, 128, (z_rows, z_cols, 32)).astype(np.int8)
-    totals = np.random.default_rng(2).integers(-90_000, 90_000, (4 * z_rows, 4 * z_cols, 2 * model.channels))
+    totals = np.random.default_rng(2).integers(-90_000, 90_000, (2 * z_rows, 2 * z_cols, 2 * model.channels))
     totals = totals.astype(np.float32)
     coarse, detail, expected = coder.encode(y.reshape(rows, cols, -1), z, totals, quality)
     decoder, got_z = coder.start(*coarse, (rows, cols))

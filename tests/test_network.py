@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from made_model import EXACT_PATHS, PATHS, made_arrays, network_of, noise
 
 from sarz_format.codec.lapping import lap_analysis
-from sarz_format.codec.model import FLOAT32_EXACT, WIDE_LIMIT, IntegerModel, build_model
+from sarz_format.codec.model import IntegerModel, build_model
 from sarz_format.codec.mosaic import BatchRunner, extended_latents, frame_of, synthesise
 from sarz_format.codec.network import Frame, Network
-from sarz_format.grid import Box, TileGrid
+from sarz_format.grid import BLOCK, Box, TileGrid
 from sarz_format.weights import ModelInfo, installed_models, load_model
 
 MODELS = {bands: build_model(made_arrays(bands, 16, blocks)) for bands, blocks in ((1, 2), (2, 3))}
@@ -41,12 +41,12 @@ def made_latents(rows: int, cols: int, channels: int, seed: int = 0, scale: int 
 
 def made_pixels(bands: int, rows: int, cols: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return rng.normal(0, 600, (bands, 8 * rows, 8 * cols)).astype(np.int16)
+    return rng.normal(0, 600, (bands, BLOCK * rows, BLOCK * cols)).astype(np.int16)
 
 
 def whole_synthesis(network: Network, y: np.ndarray) -> np.ndarray:
     """One box over the whole raster."""
-    grid = TileGrid(8 * y.shape[0], 8 * y.shape[1], 4096)
+    grid = TileGrid(BLOCK * y.shape[0], BLOCK * y.shape[1], 4096)
     ((_, pixels),) = synthesise(network, BatchRunner(1), grid, lambda row, col: y, [grid.latents])
     return pixels
 
@@ -55,7 +55,7 @@ def whole_analysis(network: Network, pixels: np.ndarray) -> np.ndarray:
     """Latents of all of a raster of whole blocks."""
     halo, x = network.model.halo, pixels.copy()
     lap_analysis(x, network.model.P)
-    framed = np.pad(x, ((0, 0), (8 * halo, 8 * halo), (8 * halo, 8 * halo)))
+    framed = np.pad(x, ((0, 0), *[(BLOCK * halo, BLOCK * halo)] * 2))
     return network.analysis(framed[None], Frame(halo, halo, halo, halo))[0]
 
 
@@ -91,14 +91,13 @@ def largest_model() -> IntegerModel:
     """First layers of one sign whose sums and biases are as large as a model may have them, and largest matrices."""
     arrays = made_arrays(2, 16, 1)
     for part in ("g_a", "g_s"):
-        weight = noise(1, (16, 128, 1, 1), 37, 41)
+        weight = noise(1, (16, 512, 1, 1), 100, 127)
         weight[8:] *= -1
         arrays[f"{part}.first.weight"] = weight.astype(np.int8)
-        room = FLOAT32_EXACT - 1 - np.abs(weight).sum((1, 2, 3)) * WIDE_LIMIT
-        arrays[f"{part}.first.bias"] = -room.astype(np.int32)
-        arrays[f"{part}.first.shift"] = np.array([1, 2, 3, 4, 5, 6, 8, 10] * 2, np.int8)
+        arrays[f"{part}.first.bias"] = -np.abs(weight).sum((1, 2, 3)).astype(np.int32) * 1500
+        arrays[f"{part}.first.shift"] = np.array([4, 5, 6, 7, 8, 9, 10, 11] * 2, np.int8)
     for name in ("A", "S"):
-        arrays[name] = noise(3, (128, 128), -16255, 16255).astype(np.int32)
+        arrays[name] = noise(3, (16, 16), -8191, 8191).astype(np.int32)
     return build_model(arrays)
 
 
@@ -107,12 +106,12 @@ def test_the_largest_sums_are_exact(path: str) -> None:
     network = network_of(largest_model(), path)
     first = network.model.layers["g_s.first"]
     total = np.abs(first.weight.astype(np.int64)).sum((1, 2, 3))
-    y = np.empty((16, 30, 128), np.int16)
+    y = np.empty((16, 30, 512), np.int16)
     for channel in range(16):
         sign = 1 if channel < 8 else -1
         level = -4 * sign * first.bias[channel] // total[channel]
-        y[channel] = level + np.random.default_rng(channel).integers(-4, 5, (30, 128))
-    expected = plain_network.hidden(plain_network.wide(y, 5), first)
+        y[channel] = level + np.random.default_rng(channel).integers(-4, 5, (30, 512))
+    expected = plain_network.hidden(plain_network.wide(y), first)
     assert np.unique(expected).size > 100  # Otherwise most saturate, and this test says little.
     assert np.array_equal(whole_synthesis(network, y), plain_network.synthesis(network.model, y))
 
@@ -122,13 +121,13 @@ def test_the_installed_models_give_the_same_on_every_path(info: ModelInfo) -> No
     """Real weights, latents and pixels with heavy tails, a frame, and shapes as large as a tile's."""
     model = load_model(info)
     rng = np.random.default_rng(0)
-    y = (200 * rng.standard_t(2, (1, 71, 66, model.channels))).clip(-32768, 32767).astype(np.int16)
-    x = (700 * rng.standard_t(2, (1, model.bands, 8 * 69, 8 * 33))).clip(-32768, 32767).astype(np.int16)
+    y = (200 * rng.standard_t(2, (1, 39, 36, model.channels))).clip(-32768, 32767).astype(np.int16)
+    x = (700 * rng.standard_t(2, (1, model.bands, BLOCK * 37, BLOCK * 19))).clip(-32768, 32767).astype(np.int16)
     z = rng.integers(-127, 128, (1, 16, 15, 32)).astype(np.int8)
     results = []
     for name in EXACT_PATHS:
-        network, frame = network_of(model, name), Frame(3, 0, 2, 1)
-        results.append((network.synthesis(y, frame), network.analysis(x, frame), network.hyper_analysis(y[:, :68, :64]),
+        network, frame = network_of(model, name), Frame(2, 0, 1, 1)
+        results.append((network.synthesis(y, frame), network.analysis(x, frame), network.hyper_analysis(y[:, :38, :36]),
                         network.hyper_synthesis(z)))
     for name, result in zip(EXACT_PATHS, results):
         for got, expected in zip(result, results[0]):
@@ -140,13 +139,13 @@ def test_the_installed_models_give_the_same_on_every_path(info: ModelInfo) -> No
 def test_a_part_with_its_context_equals_the_whole(rows: int, cols: int, bands: int, data: st.DataObject) -> None:
     model = MODELS[bands]
     network = network_of(model, data.draw(st.sampled_from(EXACT_PATHS)))
-    grid = TileGrid(8 * rows, 8 * cols, 64)
+    grid = TileGrid(BLOCK * rows, BLOCK * cols, 64)
     y = made_latents(rows, cols, model.channels, seed=rows * cols)
     row, col = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, cols - 1))
     box = Box(row, col, data.draw(st.integers(row + 1, rows)), data.draw(st.integers(col + 1, cols)))
     ((_, part),) = synthesise(network, BatchRunner(1), grid, lambda r, c: y[grid.tile_latents(r, c).slices()], [box])
     whole = whole_synthesis(network, y)
-    assert np.array_equal(part, whole[(slice(None), *box.scaled(8).slices())])
+    assert np.array_equal(part, whole[(slice(None), *box.scaled(BLOCK).slices())])
 
 
 def test_analysis_of_a_part_with_its_context_equals_the_whole(network: Network) -> None:
@@ -154,15 +153,15 @@ def test_analysis_of_a_part_with_its_context_equals_the_whole(network: Network) 
     pixels = made_pixels(model.bands, 16, 19)
     whole = whole_analysis(network, pixels)
     raster = Box(0, 0, 16, 19)
-    padded = np.pad(pixels, ((0, 0), *[(8 * model.context, 8 * model.context)] * 2), mode="edge")
+    padded = np.pad(pixels, ((0, 0), *[(BLOCK * model.context, BLOCK * model.context)] * 2), mode="edge")
     for box in (Box(0, 0, 8, 8), Box(5, 9, 7, 19), Box(8, 0, 16, 3), Box(15, 18, 16, 19)):
         extended = box.grown(model.context)
-        corner = Box(-8 * model.context, -8 * model.context, 0, 0)
-        part = padded[(slice(None), *extended.scaled(8).slices(corner))].copy()
+        corner = Box(-BLOCK * model.context, -BLOCK * model.context, 0, 0)
+        part = padded[(slice(None), *extended.scaled(BLOCK).slices(corner))].copy()
         inside = extended.intersection(raster)
-        lap_analysis(part[(slice(None), *inside.scaled(8).slices(extended.scaled(8)))], model.P)
+        lap_analysis(part[(slice(None), *inside.scaled(BLOCK).slices(extended.scaled(BLOCK)))], model.P)
         seen = box.grown(model.halo)
-        y = network.analysis(part[None, :, 8:-8, 8:-8], frame_of(seen, raster))[0]
+        y = network.analysis(part[None, :, BLOCK:-BLOCK, BLOCK:-BLOCK], frame_of(seen, raster))[0]
         assert np.array_equal(y, whole[box.slices()]), box
 
 
@@ -220,7 +219,7 @@ def test_what_lies_outside_the_raster_does_not_matter(network: Network) -> None:
 
 @pytest.mark.parametrize("box", [Box(-2, -1, 3, 4), Box(6, 5, 13, 20), Box(-3, -3, 20, 20)])
 def test_latents_of_tiles_are_put_together(box: Box) -> None:
-    grid = TileGrid(100, 130, 64)
+    grid = TileGrid(200, 260, 128)
     field = np.arange(13 * 17 * 2).reshape(13, 17, 2).astype(np.int16)
 
     def tiles(row: int, col: int) -> np.ndarray | None:

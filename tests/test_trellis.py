@@ -46,9 +46,9 @@ def plain_multiples(symbols: np.ndarray, numbers: np.ndarray, trellis_from: int)
 def case(seed: int, positions: int, spread: float, quality: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Latents, sums without means, and tables at random."""
     rng = np.random.default_rng(seed)
-    y = rng.normal(0, spread, (positions, 64)).clip(-32768, 32767).astype(np.int16)
-    totals = np.zeros((positions, 128), np.float32)
-    numbers = rng.integers(0, 64, (positions, 63)).astype(np.uint8)
+    y = rng.normal(0, spread, (positions, 256)).clip(-32768, 32767).astype(np.int16)
+    totals = np.zeros((positions, 512), np.float32)
+    numbers = rng.integers(0, 64, (positions, 252)).astype(np.uint8)
     return y, totals, numbers
 
 
@@ -83,15 +83,15 @@ def test_the_path_is_the_best_of_all(seed: int) -> None:
     """Against every sequence of small symbols of one lane, at five symbols of it."""
     steps = rates_of(MODEL, 40, True)
     y, totals, numbers = case(seed, 3, 0.0)
-    inside = np.flatnonzero(np.arange(y.shape[0] * 63) % LANES == 7)[:5]
+    inside = np.flatnonzero(np.arange(y.shape[0] * 252) % LANES == 7)[:5]
     numbers[:] = 0
     numbers.reshape(-1)[inside] = [30, 45, 25, 60, 38]
-    scale = steps.step[1] / 256
+    scale = steps.step[2] / 256
     values = np.rint(np.random.default_rng(seed).normal(0, 1.2, 5) * scale)
-    y[:, 1:].reshape(-1)[:] = 0
-    detail = y[:, 1:].copy()
+    y[:] = 0
+    detail = np.zeros(numbers.shape, np.int16)
     detail.reshape(-1)[inside] = values
-    y[:, 1:] = detail
+    y[:, MODEL.detail_channels] = detail
     symbols, _, _ = quantise_trellis(y, totals, numbers, steps, MODEL, BITS)
     level = MODEL.trellis_level / 256
 
@@ -139,11 +139,11 @@ def test_it_gains_a_tenth_of_a_bit_on_gaussian_noise() -> None:
     spread, table = 1.5, 30
     model = gaussian_model(table, spread)
     rates = rates_of(model, 50, True)
-    step = rates.step[1] / 256
-    y = np.rint(np.random.default_rng(0).normal(0, spread * step, (3000, 64))).astype(np.int16)
-    t = y[:, 1:] / step
+    step = rates.step[2] / 256
+    y = np.rint(np.random.default_rng(0).normal(0, spread * step, (800, 256))).astype(np.int16)
+    t = y[:, model.detail_channels] / step
     numbers = np.full(t.shape, table, np.uint8)
-    symbols, multiples, moved = quantise_trellis(y, np.zeros((3000, 128), np.float32), numbers, rates, model,
+    symbols, multiples, moved = quantise_trellis(y, np.zeros((800, 512), np.float32), numbers, rates, model,
                                                  symbol_bits(model.tables))
     bits, error = entropy_bits(symbols, moved), ((t - multiples * 0.5) ** 2).mean()
     uniform_bits, uniform_error = entropy_bits(np.rint(t), numbers), ((t - np.rint(t)) ** 2).mean()

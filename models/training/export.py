@@ -23,7 +23,7 @@ from data import load_folder
 from model import HEAD_SCALE, Codec
 from tables import SCALE_STEP, SMALLEST_SCALE, fitted_context, fitted_tables, initial_tables
 from sarz_format.codec.model import (
-    ACTIVATION_LIMIT, DELTA_BITS, FLOAT32_EXACT, INDEX_BITS, LAP_BITS, LATENT_BITS, MATRIX_BITS, PIXEL_BITS, QUALITIES,
+    ACTIVATION_LIMIT, DELTA_BITS, FLOAT32_EXACT, INDEX_BITS, INT32_EXACT, LAP_BITS, LATENT_BITS, MATRIX_BITS, PIXEL_BITS, QUALITIES,
     WIDE_LIMIT, Z_LIMIT, build_model)
 
 UNIT_BITS = 5
@@ -40,12 +40,13 @@ LARGEST_EXPONENT, LARGEST_TRUNK_EXPONENT = 20, 14
 def integer_layer(weight: np.ndarray, bias: np.ndarray, input_bits: int, output_bits: int, limit: int,
                   largest: int = LARGEST_EXPONENT) -> dict:
     """Integer form of one convolution: inputs have `input_bits` fractional bits, outputs `output_bits`."""
+    exact = INT32_EXACT if limit == WIDE_LIMIT else FLOAT32_EXACT
     peak = np.abs(weight).max((1, 2, 3)).clip(min=1e-12)
     exponent = np.minimum(-np.ceil(np.log2(peak / 127)), largest)
     while True:
         scaled = np.rint(weight * 2.0 ** exponent[:, None, None, None])
         offset = np.rint(bias * 2.0 ** (exponent + input_bits))
-        too_large = np.abs(scaled).sum((1, 2, 3)) * limit + np.abs(offset) >= FLOAT32_EXACT
+        too_large = np.abs(scaled).sum((1, 2, 3)) * limit + np.abs(offset) >= exact
         if not too_large.any():
             break
         exponent = exponent - too_large

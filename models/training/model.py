@@ -22,6 +22,7 @@ the rounding of activations and weights on (straight-through gradients); the cla
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -209,6 +210,15 @@ class Codec(nn.Module):
         self.gain = nn.Parameter(torch.zeros(KNOTS, n))
         self.inverse_gain = nn.Parameter(torch.zeros(KNOTS, n))
 
+    @torch.no_grad()
+    def start_from(self, batches: Iterable[Tensor]) -> None:
+        """Set the channels' standard deviations to those of the linear path's latents of some batches ``(n, bands, h, w)``.
+
+        They span three orders of magnitude, which an optimiser's even steps would take ten thousand steps to cover.
+        """
+        squares = torch.stack([self.linear_analysis(x).square().mean((0, 2, 3)) for x in batches])
+        self.log_std.copy_(0.5 * squares.mean(0).clamp(min=1e-6).log())
+
     def deltas(self, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Steps in dB, ``(batch, channels)``: of the encoder's quantiser and of the decoder's reconstruction."""
         position = quality * (KNOTS - 1)
@@ -219,13 +229,19 @@ class Codec(nn.Module):
         inverse = (1 - f) * self.inverse_gain[low] + f * self.inverse_gain[low + 1]
         return step * torch.exp(-gain), step * torch.exp(inverse)
 
-    def analysis(self, x: Tensor) -> Tensor:
+    def linear_analysis(self, x: Tensor) -> Tensor:
+        """Latents of the linear path alone."""
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             x = mixed(lap(x.float(), self.P, inverse=False))
             b, c, h, w = x.shape
             x = x.reshape(b, c, h // BLOCK, BLOCK, w // BLOCK, BLOCK)
             y = torch.einsum("ui,bcrisj,vj->bcuvrs", self.A, x, self.A)
-            y = y.reshape(b, self.channels, h // BLOCK, w // BLOCK).contiguous(memory_format=torch.channels_last)
+            y = y.reshape(b, self.channels, h // BLOCK, w // BLOCK)
+        return y.contiguous(memory_format=torch.channels_last)
+
+    def analysis(self, x: Tensor) -> Tensor:
+        """Latents of pixels."""
+        y = self.linear_analysis(x)
         return y + self.g_a(y).float()
 
     def synthesis(self, y_hat: Tensor) -> Tensor:

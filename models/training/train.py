@@ -25,6 +25,13 @@ from model import Codec, Conv, nominal_step_db
 CONSTANT_SHARE = 0.6
 EMA_DECAY = 0.999
 
+SCALARS = ("log_std", "z_log_scale", "gain", "inverse_gain")
+SCALAR_RATE = 5.0
+"""What the learning rate is multiplied by for `SCALARS`: logarithms, which have far to go in steps of equal size."""
+
+START_BATCHES = 32
+"""Batches that the standard deviations of the latents are first taken from."""
+
 
 def learning_rate(progress: float, peak: float) -> float:
     """Constant, then a cosine down to 1 % of the peak."""
@@ -60,6 +67,13 @@ def evaluate(model: Codec, images, qualities=(0.1, 0.3, 0.5, 0.7, 0.9)) -> list[
     return rows
 
 
+def parameter_groups(model: Codec) -> list[dict]:
+    """Parameters with the factor that their learning rate is multiplied by."""
+    named = dict(model.named_parameters())
+    scalars = [named.pop(name) for name in SCALARS]
+    return [{"params": list(named.values()), "factor": 1.0}, {"params": scalars, "factor": SCALAR_RATE}]
+
+
 class Average:
     """Exponential moving average of a model's weights."""
 
@@ -89,7 +103,7 @@ def train(config: dict, train_dir: Path, val_dir: Path, out: Path, device: str) 
     val = load_folder(val_dir, config["bands"])
     sampler = Sampler(images, config["crop"], config["batch"], rng)
     model = Codec(config["bands"], config["width"], config["blocks"]).to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(model.parameters(), config["learning_rate"])
+    optimiser = torch.optim.Adam(parameter_groups(model))
     average, step = Average(model), 0
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
@@ -97,11 +111,14 @@ def train(config: dict, train_dir: Path, val_dir: Path, out: Path, device: str) 
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         average.state, step = saved["average"], saved["step"]
+    else:
+        model.start_from(sampler().to(device) for _ in range(START_BATCHES))
+        average = Average(model)
     total, started = config["steps"], time.time()
     while step < total:
         Conv.quantise_aware = step >= config["quantise_from"] * total
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step / total, config["learning_rate"])
+            group["lr"] = learning_rate(step / total, config["learning_rate"]) * group["factor"]
         x = sampler().to(device).contiguous(memory_format=torch.channels_last)
         quality = torch.rand(len(x), device=device)
         with torch.autocast(device, torch.bfloat16):

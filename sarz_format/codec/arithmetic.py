@@ -29,8 +29,6 @@ class Arithmetic(Protocol):
 
     name: str
     activation: torch.dtype
-    takes_wide: bool
-    """Whether layers take float32 inputs of twelve bits, as first layers have, too."""
 
     def hidden(self, h: Tensor, layer: Layer, trunk: Tensor | None = None, stride: int = 1) -> Tensor:
         """Activations in and out; valid convolution. The middle of `trunk`, which may be larger, is added."""
@@ -85,7 +83,6 @@ class Float32Arithmetic:
 
     name = "float32"
     activation = torch.uint8
-    takes_wide = True
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

@@ -16,11 +16,12 @@ import torch
 from .arithmetic import Arithmetic, Float32Arithmetic
 from .direct import DirectArithmetic
 from .int8 import Int8Arithmetic
-from .model import ACTIVATION_LIMIT, FLOAT32_EXACT, WIDE_LIMIT, Layer
+from .model import ACTIVATION_LIMIT, FLOAT32_EXACT, Layer
 from .pool import map_batches
 
 LARGE_SHAPES = ((192, 192, 3, 1, 38, 37), (96, 96, 3, 1, 37, 38), (192, 192, 1, 1, 36, 35), (192, 192, 3, 2, 34, 34),
-                (192, 32, 3, 1, 18, 18), (192, 384, 1, 1, 18, 18))
+                (192, 32, 3, 1, 18, 18), (192, 384, 1, 1, 18, 18),
+                (512, 192, 1, 1, 38, 37))
 """Inputs, outputs, side of the kernel, stride, rows and columns of layers of the models."""
 
 PLACES = 64
@@ -29,7 +30,7 @@ PLACES = 64
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """A layer, its activations uint8 (or wide ones float32) ``(batch, rows, cols, channels)``, and what is added."""
+    """A layer, its activations uint8 ``(batch, rows, cols, channels)``, and what is added."""
 
     layer: Layer
     h: np.ndarray
@@ -77,10 +78,10 @@ def _mixed() -> Vector:
     return Vector(Layer(weight, bias, shift), h, rng.integers(0, 256, (2, 7, 9, 32), dtype=np.uint8))
 
 
-def _largest(inputs: int, outputs: int, side: int, stride: int, rows: int, cols: int, wide: bool = False) -> Vector:
+def _largest(inputs: int, outputs: int, side: int, stride: int, rows: int, cols: int) -> Vector:
     """Sums close to 2^24, of one sign in a channel; in every other channel half as large, and a bias undoes them."""
     rng = np.random.default_rng(inputs + outputs)
-    limit = WIDE_LIMIT if wide else ACTIVATION_LIMIT
+    limit = ACTIVATION_LIMIT
     mean = min(110, FLOAT32_EXACT * 9 // 10 // (limit * inputs * side * side))
     weight = rng.integers(mean - 16, mean + 17, (outputs, inputs, side, side))
     weight[1::2] //= 2
@@ -92,18 +93,14 @@ def _largest(inputs: int, outputs: int, side: int, stride: int, rows: int, cols:
                   shift.astype(np.int8))
     out_rows, out_cols = ((n - side) // stride + 1 for n in (rows, cols))
     trunk = rng.integers(0, 256, (1, out_rows, out_cols, outputs), dtype=np.uint8)
-    return Vector(layer, h.astype(np.float32 if wide else np.uint8), trunk, stride)
+    return Vector(layer, h.astype(np.uint8), trunk, stride)
 
 
-def vectors(wide: bool, large: bool) -> Iterator[Vector]:
-    """Known vectors, small ones first; with inputs of first layers if `wide`, with shapes of real layers if `large`."""
+def vectors(large: bool) -> Iterator[Vector]:
+    """Known vectors, small ones first; with shapes of real layers if `large`."""
     yield _mixed()
-    if wide:
-        yield _largest(512, 128, 1, 1, 7, 9, wide=True)
     if large:
         yield from (_largest(*shape) for shape in LARGE_SHAPES)
-    if wide and large:
-        yield _largest(512, 192, 1, 1, 38, 37, wide=True)
 
 
 def conforms(arithmetic: Arithmetic, device: torch.device) -> bool:
@@ -113,7 +110,7 @@ def conforms(arithmetic: Arithmetic, device: torch.device) -> bool:
     """
     large = not isinstance(arithmetic, Float32Arithmetic)
     try:
-        return all(_gives(arithmetic, vector, device) for vector in vectors(arithmetic.takes_wide, large))
+        return all(_gives(arithmetic, vector, device) for vector in vectors(large))
     except (RuntimeError, AttributeError, NotImplementedError):
         return False  # This build of torch has no such kernel: the caller takes the next path and records it.
 

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from . import kernels
 from .arithmetic import Arithmetic, positions_first, powers_of_two
-from .byte_edges import ByteEdges
-from .edges import Edges, FloatEdges
+from .edges import Edges
 from .model import CORRECTED_LIMIT, IntegerModel
 from .network import LATENT_FACTOR, Frame, Network
 
@@ -22,8 +21,7 @@ class CpuNetwork(Network):
 
     def __init__(self, model: IntegerModel, arithmetic: Arithmetic) -> None:
         super().__init__(model, torch.device("cpu"), arithmetic)
-        kind = FloatEdges if arithmetic.takes_wide else ByteEdges
-        self._edges: Edges = kind(model, arithmetic)
+        self._edges = Edges(model, arithmetic)
         self._head_scales = {part: powers_of_two(model.layers[f"{part}.head"]).astype(np.float64) for part in ("g_a", "g_s")}
         first = model.layers["h_s.first"]
         scale = torch.from_numpy(powers_of_two(first))

@@ -32,7 +32,6 @@ class DirectArithmetic:
 
     name = "float32-direct"
     activation = torch.float32
-    takes_wide = True
 
     def __init__(self) -> None:
         self._prepared: dict[tuple[int, bool], tuple[Layer, _Prepared]] = {}

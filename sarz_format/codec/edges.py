@@ -1,40 +1,57 @@
-"""The first layer of a network on a CPU, which takes more than a byte, for arithmetics that compute in float32.
+"""The first layer of a network on a CPU: latents of twelve bits as two limbs of six, which layers of bytes take.
 
-It takes values of twelve bits; its sums are below 2^24, exact in float32. `byte_edges` does the same in bytes.
+Sums of limbs are whole numbers below 2^24 in any arithmetic; they are put together in float64.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from . import kernels
-from .arithmetic import Arithmetic
-from .model import LATENT_BITS, IntegerModel
+from .arithmetic import Arithmetic, positions_first, powers_of_two
+from .model import LATENT_BITS, IntegerModel, Layer
 from .network import WIDE_BITS
 
-WIDE_SHIFT = LATENT_BITS - WIDE_BITS
-"""Bits of a latent that a network does not see."""
+
+@dataclass(frozen=True, slots=True)
+class _Wide:
+    """A first layer for limbs: its weights without bias, what the offset and the bias add, and its scale."""
+
+    layer: Layer
+    constant: np.ndarray
+    scale: np.ndarray
 
 
-class Edges(Protocol):
-    """First layers of a model's networks."""
+def _wide(layer: Layer) -> _Wide:
+    rows = layer.weight.astype(np.int64).sum((1, 2, 3))
+    constant = layer.bias - kernels.WIDE_OFFSET * rows
+    zeros = np.zeros(len(rows), np.int32)
+    plain = Layer(layer.weight, zeros, zeros.astype(np.int8))
+    return _Wide(plain, constant.astype(np.float64), powers_of_two(layer).astype(np.float64))
+
+
+class Edges:
+    """First layers of a model's networks in an arithmetic."""
+
+    def __init__(self, model: IntegerModel, arithmetic: Arithmetic) -> None:
+        self._arithmetic = arithmetic
+        self._wides = {part: _wide(model.layers[f"{part}.first"]) for part in ("g_a", "g_s", "h_a")}
 
     def first(self, part: str, values: np.ndarray) -> Tensor:
         """Activations of latents int16 ``(batch, rows, cols, channels)``, contiguous."""
+        wide, n = self._wides[part], values.shape[-1]
+        limbs = np.empty((2, *values.shape), np.uint8)
+        kernels.split_wide(values.reshape(-1, n), LATENT_BITS - WIDE_BITS, limbs.reshape(2, -1, n))
+        low, high = self._sums(limbs, wide.layer)
+        out = np.empty((*values.shape[:3], low.shape[-1]), np.uint8)
+        kernels.requantise_wide(low, high, wide.constant, wide.scale, out.reshape(low.shape))
+        return torch.from_numpy(out).permute(0, 3, 1, 2).to(self._arithmetic.activation)
 
-
-class FloatEdges:
-    """`Edges` in float32."""
-
-    def __init__(self, model: IntegerModel, arithmetic: Arithmetic) -> None:
-        self._arithmetic, self._layers = arithmetic, model.layers
-
-    def first(self, part: str, values: np.ndarray) -> Tensor:
-        wide = np.empty(values.shape, np.float32)
-        n = values.shape[-1]
-        kernels.widen(values.reshape(-1, n), WIDE_SHIFT, wide.reshape(-1, n))
-        return self._arithmetic.hidden(torch.from_numpy(wide).permute(0, 3, 1, 2), self._layers[f"{part}.first"])
+    def _sums(self, limbs: np.ndarray, layer: Layer) -> np.ndarray:
+        """Sums ``(2, positions, outputs)`` of limbs ``(2, batch, rows, cols, channels)``."""
+        h = torch.from_numpy(limbs.reshape(-1, *limbs.shape[2:])).permute(0, 3, 1, 2)
+        return positions_first(self._arithmetic.raw(h, layer)).reshape(2, -1, len(layer.weight))

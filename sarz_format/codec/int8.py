@@ -27,7 +27,6 @@ class Int8Arithmetic:
 
     name = "int8"
     activation = torch.uint8
-    takes_wide = False
 
     def __init__(self) -> None:
         self._packed: dict[tuple[int, bool], tuple[Layer, _Packed]] = {}

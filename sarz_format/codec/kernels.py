@@ -1,7 +1,7 @@
 """The element-wise integer steps around the convolutions, one pass each, for CPUs.
 
-They compute exactly what `network.Network` computes with torch operations. For 8-bit convolutions wide inputs are split
-into unsigned bytes, and sums of bytes are put together again.
+They compute exactly what `network.Network` computes with torch operations. Wide inputs are split into limbs, and sums of
+limbs are put together again.
 
 Bounds are written as conditions, not with min and max: how those treat NaN, which never occurs here, keeps a loop from
 being vectorised. A bound before rounding and one after it are the same, as bounds are whole numbers.
@@ -12,11 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import compiled
-from .model import WIDE_LIMIT
+from .model import LIMB_BITS, WIDE_LIMIT
 
 WIDE_OFFSET = WIDE_LIMIT + 1
-LIMB_BITS = 6
-"""A wide input plus `WIDE_OFFSET` has twelve bits: two limbs of six."""
+"""A wide input plus this has twelve bits."""
 
 
 @compiled
@@ -42,16 +41,6 @@ def requantise_wide(low, high, constant, scale, out):
             v = (np.float64(high[p, c]) * (1 << LIMB_BITS) + np.float64(low[p, c]) + constant[c]) * scale[c]
             v = v if v > 0.0 else 0.0
             out[p, c] = np.uint8(np.int32(np.rint(v if v < 255.0 else 255.0)))
-
-
-@compiled
-def widen(values, shift, wide):
-    """Values int16 ``(positions, channels)`` rounded to 1/4 dB and bounded, as float32."""
-    half = 1 << (shift - 1)
-    for p in range(values.shape[0]):
-        for c in range(values.shape[1]):
-            v = (np.int32(values[p, c]) + half) >> shift
-            wide[p, c] = np.float32(min(max(v, -WIDE_LIMIT), WIDE_LIMIT))
 
 
 @compiled

@@ -1,7 +1,7 @@
 """An integer model: the arrays of `weights.safetensors`, checked so that every sum the decoder makes is exact.
 
 All numbers are fixed point. dB values of pixels have `PIXEL_BITS` fractional bits, latents `LATENT_BITS`; networks see
-either in units of 1/4 dB. A hidden activation is eight unsigned bits. See docs/spec/sarz-1.md, "Integer networks".
+either in units of 1/4 dB. A hidden activation is eight unsigned bits. See docs/spec/sarz-1.md, section 12.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ INDEX_BITS = 8
 WIDE_LIMIT = 2047
 """Largest magnitude of an input of a network's first layer (units of 1/4 dB)."""
 
+LIMB_BITS = 6
+"""Such inputs may be split into two limbs of this size; sums over limbs stay below 2^24."""
+
 Z_LIMIT = 127
 FILTER_ROW_LIMIT = 1 << 16
 """Rows of P and Q sum to less than this in magnitude: their sums over pixels are exact in int32."""
@@ -36,7 +39,7 @@ CORRECTED_LIMIT = (1 << 18) - 1
 """Largest magnitude of a latent that the synthesis network has added to, in units of pixels."""
 
 ACTIVATION_LIMIT = 255
-FLOAT32_EXACT = 1 << 24
+FLOAT32_EXACT, INT32_EXACT = 1 << 24, 1 << 31
 MIN_SHIFT, MAX_SHIFT = -8, 24
 LEVEL_BITS = 8
 """Fractional bits of levels, in quantisation steps."""
@@ -61,10 +64,9 @@ class Layer:
     bias: np.ndarray
     shift: np.ndarray
 
-    def check(self, name: str, shape: tuple[int, ...], input_limit: int, trunk: bool) -> None:
-        """Raise SarzFormatError unless the layer has that shape and its sums are exact in float32.
-
-        That is, every accumulator stays below 2^24 in magnitude, with a trunk (scaled up to it) added where there is one.
+    def check(self, name: str, shape: tuple[int, ...], input_limit: int, trunk: bool = False, limit: int = FLOAT32_EXACT) -> None:
+        """Raise SarzFormatError unless the layer has that shape and its sums stay below `limit` in magnitude, with a trunk
+        (scaled up to them) added where there is one. Below 2^24 they are exact in float32.
         """
         rows = shape[0]
         if (self.weight.shape, self.bias.shape, self.shift.shape) != (shape, (rows,), (rows,)):
@@ -74,8 +76,8 @@ class Layer:
         peak = np.abs(self.weight.astype(np.int64)).sum((1, 2, 3)) * input_limit + np.abs(self.bias.astype(np.int64))
         if trunk:
             peak = peak + (ACTIVATION_LIMIT << np.maximum(self.shift.astype(np.int64), 0))
-        if peak.max(initial=0) >= FLOAT32_EXACT:
-            raise SarzFormatError(f"model layer {name}: an accumulator can reach {peak.max()}, the limit is 2^24")
+        if peak.max(initial=0) >= limit:
+            raise SarzFormatError(f"model layer {name}: an accumulator can reach {peak.max()}, the limit is {limit}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +190,10 @@ def _check(model: IntegerModel) -> None:
     if set(model.layers) != set(shapes):
         raise SarzFormatError(f"model weights: layers {sorted(set(model.layers) ^ set(shapes))} are missing or unknown")
     for name, layer in model.layers.items():
-        wide = Z_LIMIT if name.startswith("h_s") else WIDE_LIMIT
-        layer.check(name, shapes[name], wide if name.endswith("first") else ACTIVATION_LIMIT, name.endswith(".b"))
+        if name in ("g_a.first", "g_s.first", "h_a.first"):
+            layer.check(name, shapes[name], WIDE_LIMIT, limit=INT32_EXACT)
+        else:
+            layer.check(name, shapes[name], Z_LIMIT if name == "h_s.first" else ACTIVATION_LIMIT, name.endswith(".b"))
     for name in "ASPQ":
         matrix, limit = getattr(model, name), FILTER_ROW_LIMIT if name in "PQ" else MATRIX_ROW_LIMIT
         if matrix.shape != (BLOCK, BLOCK) or np.abs(matrix.astype(np.int64)).sum(1).max() >= limit:

@@ -126,10 +126,12 @@ class Network:
         return self.arithmetic.raw(h, layers[f"{part}.head"])
 
     def _wide(self, values: Tensor, layer: Layer, bits: int) -> Tensor:
-        """First layer: values of `bits` fractional bits, brought to 1/4 dB, exact in float32."""
+        """First layer: values of `bits` fractional bits, brought to 1/4 dB; sums in float64."""
         shift = bits - WIDE_BITS
         wide = torch.floor((values + (1 << (shift - 1))) * 2.0**-shift).clamp_(-WIDE_LIMIT, WIDE_LIMIT)
-        return requantise(accumulate(wide.permute(0, 3, 1, 2), layer, self.device), layer)
+        weight = torch.from_numpy(layer.weight[:, :, 0, 0]).to(self.device, torch.float64)
+        total = torch.from_numpy(layer.bias).to(self.device, torch.float64) + wide.to(torch.float64) @ weight.t()
+        return requantise(total.permute(0, 3, 1, 2), layer)
 
     def _scale(self, layer: Layer) -> Tensor:
         return torch.from_numpy(np.ldexp(1.0, -layer.shift.astype(int)).astype(np.float32)).to(self.device)

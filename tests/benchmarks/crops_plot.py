@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from rasters import Raster
 
-ROW, COL, SIDE = 40, 300, 192
+ROW, COL, SIDE = 40, 316, 160
 """The crop shown, in pixels of the raster."""
 
 ZOOM = 2
@@ -22,22 +23,21 @@ GAP, CAPTION = 10, 22
 DPI = 100
 
 
-def draw_crops(path: Path, raster: Raster, made: list[Panel]) -> None:
-    """Write a grey PNG of the original and the panels, two in a row, each pixel `ZOOM` wide, on one scale of decibels."""
+def draw_crops(path: Path, raster: Raster, rows: Sequence[Sequence[Panel]]) -> None:
+    """Write a grey PNG on one scale of decibels: in each row the original and the panels, a pixel `ZOOM` wide."""
     original_db = raster.db()[0]
-    captioned = [("original", original_db), *((each.caption(), each.values_db) for each in made)]
-    rows = -(-len(captioned) // 2)
+    scale = dict(zip(("vmin", "vmax"), np.percentile(crop(original_db), (1, 99)), strict=True))
     side = SIDE * ZOOM
-    width, height = 2 * side + GAP, rows * (side + CAPTION + GAP) - GAP
+    width, height = (1 + len(rows[0])) * (side + GAP) - GAP, len(rows) * (side + CAPTION)
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    low_db, high_db = np.percentile(crop(original_db), (1, 99))
-    for number, (caption, values_db) in enumerate(captioned):
-        row, col = divmod(number, 2)
-        left, top = col * (side + GAP), row * (side + CAPTION + GAP) + CAPTION
-        axes = figure.add_axes((left / width, 1 - (top + side) / height, side / width, side / height))
-        axes.imshow(crop(values_db), cmap="gray", vmin=low_db, vmax=high_db, interpolation="nearest")
-        axes.set_title(caption, fontsize=9, pad=4)
-        axes.set_axis_off()
+    for row, made in enumerate(rows):
+        captioned = [("original", original_db), *((each.caption(), each.values_db) for each in made)]
+        for col, (caption, values_db) in enumerate(captioned):
+            left, bottom = col * (side + GAP), height - (row + 1) * (side + CAPTION)
+            axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+            axes.imshow(crop(values_db), cmap="gray", interpolation="nearest", **scale)
+            axes.set_title(caption, fontsize=9, pad=4)
+            axes.set_axis_off()
     save_grey(figure, path)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from crops import panels, panels_table
+from crops import panels_table, vv_panels
 from crops_plot import draw_crops
 from radiometry import measure_image, radiometry_table
 from radiometry_plot import draw_radiometry
@@ -40,9 +40,9 @@ def draw_radiometries(folder: Path, pictures: Path) -> None:
 
 def draw_equal_bytes(pictures: Path) -> None:
     """Crops at equal bytes."""
-    raster, made = panels()
-    print("## Crops", panels_table(made), sep="\n\n")
-    draw_crops(pictures / "crops.png", raster, made)
+    raster, rows = vv_panels()
+    print("## Crops", panels_table(rows), sep="\n\n")
+    draw_crops(pictures / "crops.png", raster, rows)
 
 
 def main() -> None:

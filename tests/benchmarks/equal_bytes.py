@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-STEPS = 30
+STEPS = 16
 
 
 def setting_for_bytes(nbytes_at: Callable[[float], int], smallest: float, largest: float, target: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-def boxes(file: bytes) -> Iterator[tuple[str, int]]:
+def boxes(file: bytes | bytearray) -> Iterator[tuple[str, int]]:
     """``(type, bytes of content)`` of each box of a file's outermost level; raises ValueError where one is cut."""
     start = 0
     while start < len(file):
@@ -20,6 +20,6 @@ def boxes(file: bytes) -> Iterator[tuple[str, int]]:
         start += size
 
 
-def media_bytes(file: bytes) -> int:
+def media_bytes(file: bytes | bytearray) -> int:
     """Bytes of the coded image alone, without the boxes that describe it."""
     return sum(size for kind, size in boxes(file) if kind == "mdat")

@@ -29,8 +29,9 @@ class PeerCache:
     @classmethod
     def read(cls, path: Path | None) -> PeerCache:
         """What the file holds; empty without one."""
-        known = path is not None and path.exists()
-        return cls(path, json.loads(path.read_text(encoding="utf-8")) if known else {})
+        if path is None or not path.exists():
+            return cls(path)
+        return cls(path, json.loads(path.read_text(encoding="utf-8")))
 
     def get(self, digest: str, peer: Peer) -> list[Point] | None:
         """The points of a peer; None if unknown, or measured with another version or other settings."""

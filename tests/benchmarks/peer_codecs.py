@@ -11,6 +11,8 @@ from avif import avif_decode, avif_encode, avif_missing, avif_version
 from iso_boxes import media_bytes
 from levels import Levels, levels_12_bits, levels_16_bits
 
+Stream = bytes | bytearray
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -19,11 +21,11 @@ class Peer:
     name: str
     settings: tuple[float, ...]
     """Quality numbers to measure; together they bracket 0.35 to 1.6 dB on ordinary scenes."""
-    encode: Callable[[np.ndarray, float], bytes]
-    decode: Callable[[bytes], np.ndarray]
+    encode: Callable[[np.ndarray, float], Stream]
+    decode: Callable[[Stream], np.ndarray]
     levels: Callable[[np.ndarray], Levels] = levels_16_bits
     """The integers that a band of decibels becomes."""
-    nbytes: Callable[[bytes], int] = len
+    nbytes: Callable[[Stream], int] = len
     """Bytes of the codestream in what `encode` gives."""
     version: str = f"imagecodecs {imagecodecs.__version__}"
     missing: str = ""
@@ -50,7 +52,9 @@ def jpeg_xl(effort: int) -> Peer:
 JPEG_2000 = Peer(
     "JPEG 2000",
     tuple(37 + step / 2 for step in range(35)),
-    lambda image, psnr_db: imagecodecs.jpeg2k_encode(image, level=psnr_db, codecformat="j2k", reversible=False),
+    # The stub wants a whole number; the codec takes fractions.
+    lambda image, psnr_db: imagecodecs.jpeg2k_encode(image, level=psnr_db, codecformat="j2k",  # type: ignore[arg-type]
+                                                     reversible=False),
     imagecodecs.jpeg2k_decode,
     missing=missing_from_imagecodecs("JPEG2K"),
 )
@@ -64,11 +68,11 @@ HTJ2K = Peer(
     # Steps of quantisation, relative to the range of 16 bits: 0.3 to 12 dB.
     tuple(round(0.0025 * 1.12**step, 5) for step in range(34)),
     lambda image, step: imagecodecs.htj2k_encode(image, level=step, reversible=False),
-    lambda stream: imagecodecs.htj2k_decode(stream),
+    imagecodecs.htj2k_decode,
     missing=missing_from_imagecodecs("HTJ2K"),
 )
 
-AVIF = Peer("AVIF", tuple(range(4, 61, 2)), avif_encode, avif_decode, levels_12_bits, media_bytes, avif_version(),
+AVIF = Peer("AVIF", tuple(range(4, 61, 3)), avif_encode, avif_decode, levels_12_bits, media_bytes, avif_version(),
             avif_missing())
 
 RIVALS = (JPEG_2000, JPEG_XL, JPEG_XL_SLOW)

@@ -4,8 +4,8 @@
                                                [--peer-cache FILE]
 
 Ours are the bytes of whole .sarz files (header, index, masks, everything) and the error of what `sarz.open(...).read()`
-gives back; the peers' are the bytes of their codestreams (see peer_codecs.py). Errors are in decibels, over valid pixels.
-Rates at equal error are interpolated an image at a time, and their logarithms averaged over images.
+gives back; the peers' are the bytes of their codestreams (see peer_codecs.py). Errors are in decibels, over valid
+pixels. Rates at equal error are interpolated an image at a time, and their logarithms averaged over images.
 """
 
 from __future__ import annotations

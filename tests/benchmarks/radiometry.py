@@ -1,8 +1,8 @@
 """What codecs do to mean levels and to speckle at each rate, by the measures of `rio sarcodec compare`.
 
 Biases are decoded minus original: of the mean of decibels, and of mean linear power in blocks of 64 x 64 pixels,
-averaged over the blocks. The third measure is the equivalent number of looks (ENL) of homogeneous blocks over the original's.
-docs/comparison.md defines all three. Figures of an image are means over its bands.
+averaged over the blocks. The third measure is the equivalent number of looks (ENL) of homogeneous blocks, decoded over
+original. docs/comparison.md defines all three. Figures of an image are means over its bands.
 """
 
 from __future__ import annotations

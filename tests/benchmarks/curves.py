@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TARGETS_DB = (0.4, 0.6, 0.8, 1.1, 1.4)
+TARGETS_DB = (0.35, 0.4, 0.6, 0.7, 0.8, 1.1, 1.4, 1.5)
 """Root mean square errors, in decibels, at which rates are compared."""
 
 

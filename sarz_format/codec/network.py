@@ -51,7 +51,7 @@ class Network:
 
     def __init__(self, model: IntegerModel, device: torch.device, arithmetic: Arithmetic | None = None) -> None:
         self.model, self.device = model, device
-        self.arithmetic = arithmetic or choose_arithmetic(device)
+        self.arithmetic = arithmetic or choose_arithmetic(device).arithmetic
         self._matrices = {n: torch.from_numpy(getattr(model, n).astype(np.float64)).to(device) for n in ("A", "S")}
 
     def analysis(self, pixels: np.ndarray, frame: Frame) -> np.ndarray:

@@ -27,6 +27,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import sarz_format
+
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data"
 
@@ -88,7 +90,10 @@ def numpy_features() -> list[str]:
 
 
 def full_cases(folder: Path) -> list[Case]:
-    """Committed rasters and one of every kind of tile: a pair and single bands, ragged borders, qualities and a target."""
+    """Committed rasters and one of every kind of tile: a pair and single bands, ragged borders, qualities and a target.
+
+    "narrow" has a column of tiles 8 pixels wide, where the hyper-analysis gives one column of results.
+    """
     from scenes import write_kinds_scene
 
     kinds = write_kinds_scene(folder / "kinds.tif")
@@ -97,22 +102,24 @@ def full_cases(folder: Path) -> list[Case]:
         Case("pair-target", str(DATA / "harvey_grd.tif"), {"tile_size": 192, "rmse_db": 0.8}),
         Case("single", str(DATA / "spatialist_vv_db.tif"), {"tile_size": 128, "quality": 85}),
         Case("single-target", str(DATA / "spatialist_vv_db.tif"), {"tile_size": 64, "rmse_db": 1.2}),
+        Case("narrow", str(DATA / "harvey_vv_vh_db.tif"), {"tile_size": 320}),
         Case("kinds", str(kinds), {"tile_size": 64, "quality": 30}),
     ]
 
 
 def quick_cases() -> list[Case]:
-    """Two small rasters."""
-    return [Case("pair", str(DATA / "ssl4eo_vv_vh_db.tif"), {"tile_size": 64}),
+    """Two small rasters, the first with a column of tiles 8 pixels wide."""
+    return [Case("pair", str(DATA / "harvey_vv_vh_db.tif"), {"tile_size": 320}),
             Case("single", str(DATA / "spatialist_vv_db.tif"), {"tile_size": 128, "rmse_db": 1.2})]
 
 
 def full_combinations() -> list[Combination]:
     """Instructions by arithmetics by threads, and what stands apart: older CPUs, reduced precision, a GPU."""
-    chosen = [Combination(level, threads=n) for level in LEVELS for n in (1, 2, 3, 4)]
-    forced = [Combination(level, name, n) for level in LEVELS for name in ARITHMETICS for n in (1, 2)]
+    chosen = [Combination(level) for level in LEVELS]
+    chosen += [Combination(level, threads=n) for level in (LEVELS[0], LEVELS[-1]) for n in (1, 3, 4)]
+    forced = [Combination(level, name, 1, batches=(1, 64)) for level in LEVELS for name in ARITHMETICS]
     apart = [Combination(level) for level in OLDER_CPUS]
-    apart += [Combination(LEVELS[-1], name, precision=p) for name in ARITHMETICS for p in ("high", "medium")]
+    apart += [Combination(LEVELS[-1], name, precision=p, batches=(2,)) for name in ARITHMETICS for p in ("high", "medium")]
     return chosen + forced + apart + gpu_combinations()
 
 
@@ -127,15 +134,16 @@ def gpu_combinations() -> list[Combination]:
 
 def quick_combinations() -> list[Combination]:
     """This machine as it is, and as one without 8-bit instructions."""
-    return [Combination(LEVELS[-1], batches=(1, 7)), Combination("AVX2", threads=1, batches=(2,))]
+    return [Combination(LEVELS[-1], batches=(7,)), Combination("AVX2", threads=1, batches=(2,))]
 
 
 def run_process(do: str, combination: Combination, cases: Iterable[Case], store: Path) -> dict[str, Any]:
     """One process of tests/exactness_case.py; what it raises is its result's "failed"."""
     job = {"do": do, "store": str(store), "cases": [asdict(case) for case in cases], "device": combination.device,
            "arithmetic": combination.arithmetic, "precision": combination.precision, "batches": combination.batches}
+    package = {"PYTHONPATH": str(Path(sarz_format.__file__).resolve().parent.parent)}  # The very package of this process.
     done = subprocess.run([sys.executable, HERE / "exactness_case.py"], input=json.dumps(job), text=True,
-                          capture_output=True, check=False, env={**os.environ, **combination.environment()})
+                          capture_output=True, check=False, env={**os.environ, **package, **combination.environment()})
     if done.returncode:
         return {"failed": (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]}
     return json.loads(done.stdout)

@@ -20,8 +20,9 @@ from .model import ACTIVATION_LIMIT, FLOAT32_EXACT, WIDE_LIMIT, Layer
 from .pool import map_batches
 
 LARGE_SHAPES = ((128, 128, 3, 1, 70, 69), (64, 64, 3, 1, 69, 70), (128, 128, 1, 1, 68, 67), (64, 256, 3, 1, 34, 33),
-                (128, 32, 3, 2, 35, 34))
-"""Inputs, outputs, side of the kernel, stride, rows and columns of layers of the models."""
+                (128, 32, 3, 2, 35, 34), (128, 32, 3, 2, 34, 4), (64, 64, 3, 1, 70, 3))
+"""Inputs, outputs, side of the kernel, stride, rows and columns of layers of the models, narrow ones at a raster's border
+among them."""
 
 PLACES = 64
 """Positions of a result that are compared, at all channels."""

@@ -61,8 +61,9 @@ def test_nothing_is_said_where_the_fastest_is_exact(scene: Path, recwarn: pytest
 @pytest.mark.skipif("int8" not in EXACT_PATHS, reason="the kernel that is made wrong needs 8-bit convolutions")
 def test_reading_warns_once_and_reads_the_same(scene: Path, wrong_int8: Path) -> None:
     device.load_engine.cache_clear()
-    with sarz.open(wrong_int8) as src, pytest.warns(sarz.ArithmeticWarning) as caught:
-        values = src.read()
+    with sarz.open(wrong_int8) as src:
+        with pytest.warns(sarz.ArithmeticWarning) as caught:
+            values = src.read()
         again = src.read()
     assert [str(w.message) for w in caught] == [
         f"networks run in float32-direct arithmetic, which is exact and slower ({REFUSED})"]

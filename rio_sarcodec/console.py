@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rasterio.errors import NotGeoreferencedWarning
 
-from sarz_format.errors import LargeTileWarning, TargetWarning, TileDamageWarning
+from sarz_format.errors import ArithmeticWarning, LargeTileWarning, TargetWarning, TileDamageWarning
 
 from .failures import failure_text, printable
 
@@ -95,6 +95,7 @@ class Console:
                 warnings.simplefilter("always", TileDamageWarning)
                 warnings.simplefilter("always", LargeTileWarning)
                 warnings.simplefilter("always", TargetWarning)
+                warnings.simplefilter("always", ArithmeticWarning)
                 # Said of inputs in radar geometry, and of every output before its ground control points are set.
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 warnings.showwarning = keep

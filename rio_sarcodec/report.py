@@ -17,7 +17,7 @@ def compress_text(report: dict[str, Any]) -> str:
     ]
     if len(report["bands"]) > 1:
         lines += [f"  band {number:<4}{_error_text(band)}" for number, band in enumerate(report["bands"], 1)]
-    lines.append(f"  tiles    {_tiles_text(report)}, in {report['seconds']:.1f} s")
+    lines.append(f"  tiles    {_tiles_text(report)}, {_effort_text(report)}")
     return "\n".join(lines + _note_lines(report))
 
 
@@ -27,7 +27,7 @@ def decompress_text(report: dict[str, Any]) -> str:
         f"{report['input']} -> {report['output']}",
         f"  raster   {_shape_text(report)}",
         f"  size     {report['output_bytes']:,} bytes",
-        f"  tiles    {report['tiles']}, in {report['seconds']:.1f} s",
+        f"  tiles    {report['tiles']}, {_effort_text(report)}",
     ]
     damaged = report.get("damaged_tiles") or []
     if damaged:
@@ -59,6 +59,11 @@ def _quality_text(report: dict[str, Any]) -> str:
 
 def _tiles_text(report: dict[str, Any]) -> str:
     return f"{report['tiles']} ({report['empty_tiles']} empty, {report['fallback_tiles']} stored losslessly)"
+
+
+def _effort_text(report: dict[str, Any]) -> str:
+    """How the networks were computed, and the time that everything took."""
+    return f"{report['arithmetic']}, in {report['seconds']:.1f} s"
 
 
 def _note_lines(report: dict[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .errors import (
+    ArithmeticWarning,
     BandIndexError,
     DamagedTileError,
     DeviceError,
@@ -69,6 +70,7 @@ _LAZY = {
 
 __all__ = [
     "DEFAULT_QUALITY",
+    "ArithmeticWarning",
     "BandIndexError",
     "CompareReport",
     "CompressReport",

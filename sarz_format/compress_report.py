@@ -33,7 +33,7 @@ def compress_report(source: str, output: str, header: Header, encoder: Encoder, 
         tiles=header.grid.rows * header.grid.cols * len(header.groups), empty_tiles=encoder.empty_tiles,
         fallback_tiles=encoder.fallback_tiles, seconds=seconds, scale=header.scale, scale_reason=header.scale_reason,
         quality=header.quality, arithmetic=encoder.arithmetic, notes=notes, timings=encoder.timings, target=target,
-        tile_qualities=reached.qualities)
+        tile_qualities=reached.qualities, arithmetic_refused=encoder.arithmetic_refused)
 
 
 def raw_bytes(header: Header) -> int:

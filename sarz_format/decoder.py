@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -25,6 +25,12 @@ from .reader_options import DEFAULT_CACHE_BYTES
 from .timing import Stages
 from .tiles import LoadedTile, TileCache, TileLoader
 from .weights import find_model
+
+TilesAndPixels = tuple[Mapping[tuple[int, int], LoadedTile], np.ndarray]
+"""Tiles by ``(row, col)``, and a strip's pixels int16 ``(bands, height, width)``, none where all tiles are EMPTY."""
+
+NO_ARITHMETIC = "none"
+"""What reports call the arithmetic where no tile went through a network."""
 
 ON_DAMAGE = ("raise", "mask", "list")
 MIN_PIECE = 64
@@ -63,7 +69,7 @@ class WindowDecoder:
 
     Raises
     ------
-    SarzOptionError, DeviceError, ModelNotFoundError
+    SarzOptionError, DeviceError
     """
 
     def __init__(self, container: Container, *, device: str = "auto", batch_size: int | str = "auto",
@@ -78,6 +84,7 @@ class WindowDecoder:
         self._run = BatchRunner(resolve_batch(batch_size, self.device))
         self._overlap, self._power_gains = overlap, power_gains
         self._loader = TileLoader(container, TileCache(cache_bytes), on_damage)
+        self._engines: dict[int, Engine] = {}
         self._stages = Stages()
         self.radiometry = [band_radiometry(self.header, b) for b in range(self.header.metadata.count)]
 
@@ -94,8 +101,14 @@ class WindowDecoder:
 
     @property
     def arithmetic(self) -> str:
-        """How the networks' integers are computed here: "int8", "float32-direct" or "float32"."""
-        return self._engine(0).network.arithmetic.name
+        """How the networks' integers were computed so far: "int8", "float32-direct" or "float32"; "none" if no tile has
+        gone through a network."""
+        return next((engine.network.arithmetic.name for engine in self._engines.values()), NO_ARITHMETIC)
+
+    @property
+    def arithmetic_refused(self) -> list[str]:
+        """Why faster arithmetics than `arithmetic` are not used, a sentence each."""
+        return next((list(engine.refused) for engine in self._engines.values()), [])
 
     @property
     def damaged_tiles(self) -> list[tuple[int, int, int]]:
@@ -109,8 +122,10 @@ class WindowDecoder:
 
     def load_row(self, group: int, row: int) -> list[LoadedTile]:
         """A row of tiles of a band group before synthesis, by column; from the cache where it holds them."""
-        tiles = self._loader.load(group, self._engine(group), self._run, [(row, col) for col in range(self.grid.cols)])
-        return [tiles[row, col] for col in range(self.grid.cols)]
+        positions = [(row, col) for col in range(self.grid.cols)]
+        engine = self._engine(group) if self._has_latents(group, positions) else None
+        tiles = self._loader.load(group, engine, self._run, positions)
+        return [tiles[position] for position in positions]
 
     def read(self, bands: Sequence[int], row_off: int, col_off: int, height: int,
              width: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -151,27 +166,49 @@ class WindowDecoder:
         return np.array(nodata).astype(dtype) if representable(nodata, dtype) else 0
 
     def _engine(self, group: int) -> Engine:
-        entry = self.header.groups[group]
-        info = find_model(entry.model, entry.weights_sha256)
-        if info.bands != len(entry.bands):
-            raise SarzFormatError(f"band group {group} has {len(entry.bands)} bands, its model {info.id} codes {info.bands}")
-        return load_engine(info, self.device)
+        """The engine of a group's model, which is looked for when a coded tile is first decoded."""
+        if group not in self._engines:
+            entry = self.header.groups[group]
+            info = find_model(entry.model, entry.weights_sha256)
+            if info.bands != len(entry.bands):
+                raise SarzFormatError(
+                    f"band group {group} has {len(entry.bands)} bands, its model {info.id} codes {info.bands}")
+            self._engines[group] = load_engine(info, self.device)
+        return self._engines[group]
+
+    def _has_latents(self, group: int, positions: Iterable[tuple[int, int]]) -> bool:
+        """Whether the model is needed to decode one of these tiles."""
+        return any(not self.container.index.entry(*position, group).empty for position in positions)
 
     def _read_group(self, group: int, wanted: list[tuple[int, int, int]], window: Box, values: np.ndarray,
                     damaged: np.ndarray) -> None:
         """Decode a group's bands in strips as high as a tile, so that latents of few tiles are held at once."""
-        engine, size = self._engine(group), self.grid.tile_size
+        size = self.grid.tile_size
         for top in range(window.row0, window.row1, size):
             strip = Box(top, window.col0, min(top + size, window.row1), window.col1)
-            with self._stages("fetch and entropy-decode"):
-                tiles = self._loader.load(group, engine, self._run, self._tiles_needed(strip, engine))
-            self._mark_damage(tiles, strip, window, damaged, engine)
-            decode = self._exact if self._margin(engine) >= engine.network.model.context * BLOCK else self._blended
-            with self._stages("synthesise"):
-                pixels = decode(engine, tiles, strip)
+            load = self._coded_strip if self._has_latents(group, self.grid.tiles_covering(strip)) else self._empty_strip
+            tiles, pixels = load(group, strip, window, damaged)
             with self._stages("convert to values"):
                 parallel_map(lambda position: self._convert(tiles[position], position, wanted, strip, pixels, window,
                                                             values), self.grid.tiles_covering(strip))
+
+    def _coded_strip(self, group: int, strip: Box, window: Box, damaged: np.ndarray) -> TilesAndPixels:
+        """Load a strip's tiles, with the neighbours that they need, and synthesise its pixels."""
+        engine = self._engine(group)
+        with self._stages("fetch and entropy-decode"):
+            tiles = self._loader.load(group, engine, self._run, self._tiles_needed(strip, engine))
+        reach = engine.network.model.context * BLOCK if self._margin(engine) else 0
+        self._mark_damage(tiles, strip, window, damaged, reach)
+        decode = self._exact if self._margin(engine) >= engine.network.model.context * BLOCK else self._blended
+        with self._stages("synthesise"):
+            return tiles, decode(engine, tiles, strip)
+
+    def _empty_strip(self, group: int, strip: Box, window: Box, damaged: np.ndarray) -> TilesAndPixels:
+        """Load the tiles of a strip in which all are EMPTY: neither model nor neighbours are needed."""
+        with self._stages("fetch and entropy-decode"):
+            tiles = self._loader.load(group, None, self._run, self.grid.tiles_covering(strip))
+        self._mark_damage(tiles, strip, window, damaged, 0)
+        return tiles, np.empty((0, 0, 0), np.int16)
 
     def _margin(self, engine: Engine) -> int:
         """Context in pixels that decoding takes from beyond a tile."""
@@ -186,12 +223,16 @@ class WindowDecoder:
             return sorted({t for box in tiles for t in self.grid.tiles_covering(box.grown(margin))})
         return list(self.grid.tiles_covering(strip.blocks(BLOCK).scaled(BLOCK).grown(margin)))
 
-    def _mark_damage(self, tiles: dict[tuple[int, int], LoadedTile], strip: Box, window: Box, damaged: np.ndarray,
-                     engine: Engine) -> None:
+    def _mark_damage(self, tiles: Mapping[tuple[int, int], LoadedTile], strip: Box, window: Box, damaged: np.ndarray,
+                     reach: int) -> None:
+        """Mark what damaged tiles spoil: their own pixels, and within `reach` those of tiles that have latents."""
         for position, tile in tiles.items():
-            if tile.damage is not None:
-                reach = engine.network.model.context * BLOCK if self._margin(engine) else 0
-                part = self.grid.tile(*position).grown(reach).intersection(strip)
+            if tile.damage is None:
+                continue
+            box = self.grid.tile(*position)
+            for other in self.grid.tiles_covering(box.grown(reach).intersection(strip)):
+                spoilt = box if tiles[other].entry.empty else box.grown(reach)
+                part = spoilt.intersection(self.grid.tile(*other)).intersection(strip)
                 if not part.empty:
                     damaged[part.slices(window)] = True
 

@@ -100,7 +100,8 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
             dtype=metadata.dtype, input_bytes=container.source.size, output_bytes=Path(dst).stat().st_size,
             tiles=len(list(container.header.grid.tiles_covering(box))), seconds=time.perf_counter() - started,
             arithmetic=decoder.arithmetic, damaged_tiles=decoder.damaged_tiles,
-            notes=[*container.header.notes, *metadata.geotiff_losses()], timings=decoder.timings)
+            notes=[*container.header.notes, *metadata.geotiff_losses()], timings=decoder.timings,
+            arithmetic_refused=decoder.arithmetic_refused)
 
 
 @contextlib.contextmanager

@@ -92,6 +92,11 @@ class Encoder:
         return self.engines[0].network.arithmetic.name
 
     @property
+    def arithmetic_refused(self) -> list[str]:
+        """Why faster arithmetics than `arithmetic` are not used, a sentence each."""
+        return list(self.engines[0].refused)
+
+    @property
     def timings(self) -> dict[str, float]:
         """Seconds by stage."""
         return dict(self._stages.seconds)

@@ -117,3 +117,7 @@ class TargetWarning(UserWarning):
 
 class TileDamageWarning(UserWarning):
     """A damaged tile was masked (``on_damage="mask"``)."""
+
+
+class ArithmeticWarning(UserWarning):
+    """A faster arithmetic is not exact on this machine, or not there; a slower one gives the same pixels."""

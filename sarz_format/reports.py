@@ -33,6 +33,7 @@ class CompressReport(_Report):
     tiles of band groups, as `empty_tiles` and `fallback_tiles` do. `target` has what was asked for instead of a quality
     (`kind`, `value`) and what was `reached`, None without one; for an RMSE also the coded tiles that are over 5 % off it
     (`tiles_above`, `tiles_below`). `tile_qualities` has min, median and max of the coded tiles, None without one.
+    `arithmetic_refused` says why faster arithmetics than `arithmetic` were not used, a sentence each.
     """
 
     input: str
@@ -61,11 +62,15 @@ class CompressReport(_Report):
     timings: dict[str, float] = field(default_factory=dict)
     target: dict[str, Any] | None = None
     tile_qualities: dict[str, int] | None = None
+    arithmetic_refused: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class DecompressReport(_Report):
-    """Sizes in bytes (`input_bytes` of the .sarz), times in seconds; `damaged_tiles` are (row, column, group)."""
+    """Sizes in bytes (`input_bytes` of the .sarz), times in seconds; `damaged_tiles` are (row, column, group).
+
+    `arithmetic_refused` as in `CompressReport`.
+    """
 
     input: str
     output: str
@@ -81,6 +86,7 @@ class DecompressReport(_Report):
     damaged_tiles: list[tuple[int, int, int]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    arithmetic_refused: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class VerifyReport(_Report):
     `tiles` counts those checked, of every band group; `damaged_tiles` are (row, column, group). `bands` has one
     dictionary a band: `valid_pixels` that went through the model, the `recorded` error, and the one `measured` against
     the original (None without `against`), with the place of the worst. Sizes in bytes, errors in dB, times in seconds.
+    `arithmetic_refused` as in `CompressReport`.
     """
 
     input: str
@@ -109,3 +116,4 @@ class VerifyReport(_Report):
     seconds: float
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    arithmetic_refused: list[str] = field(default_factory=list)

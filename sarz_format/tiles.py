@@ -112,9 +112,9 @@ class TileLoader:
         self.damaged: dict[Key, DamagedTileError] = {}
         self._lock = threading.Lock()
 
-    def load(self, group: int, engine: Engine, run: BatchRunner,
+    def load(self, group: int, engine: Engine | None, run: BatchRunner,
              positions: Iterable[tuple[int, int]]) -> dict[tuple[int, int], LoadedTile]:
-        """Tiles of a group by ``(row, col)``.
+        """Tiles of a group by ``(row, col)``; an engine is needed unless all are EMPTY.
 
         Raises
         ------
@@ -147,9 +147,14 @@ class TileLoader:
             return
         warnings.warn(TileDamageWarning(f"{damage.args[0].split(';')[0]}; it is masked"), stacklevel=2)
 
-    def _decode(self, engine: Engine, run: BatchRunner, keys: list[Key]) -> list[tuple[Key, LoadedTile]]:
+    def _decode(self, engine: Engine | None, run: BatchRunner, keys: list[Key]) -> list[tuple[Key, LoadedTile]]:
         work = self._fetch(keys)
         parallel_map(lambda w: self._guarded(w, self._start, engine), work)
+        if engine is not None:
+            self._decode_latents(work, engine, run)
+        return [(w.key, _loaded(w)) for w in work]
+
+    def _decode_latents(self, work: list[_Decoding], engine: Engine, run: BatchRunner) -> None:
         by_shape: dict[tuple[int, ...], list[_Decoding]] = {}
         for w in work:
             if w.z is not None and w.damage is None:
@@ -162,7 +167,6 @@ class TileLoader:
 
         jobs = [part for same in by_shape.values() for part in batches(same, run.batch_size)]
         map_batches(engine.network.device, finish, jobs)
-        return [(w.key, _loaded(w)) for w in work]
 
     def _fetch(self, keys: list[Key]) -> list[_Decoding]:
         index = self.container.index
@@ -175,7 +179,7 @@ class TileLoader:
         return work
 
     @staticmethod
-    def _guarded(work: _Decoding, step, engine: Engine) -> None:
+    def _guarded(work: _Decoding, step, engine: Engine | None) -> None:
         """Run a step of one tile; malformed bytes (which a CRC cannot exclude) become that tile's damage."""
         if work.damage is not None:
             return
@@ -185,7 +189,7 @@ class TileLoader:
             group, row, col = work.key
             work.damage = DamagedTileError(row, col, group, str(exc))
 
-    def _start(self, work: _Decoding, engine: Engine) -> None:
+    def _start(self, work: _Decoding, engine: Engine | None) -> None:
         group, row, col = work.key
         shape = self.container.header.grid.tile(row, col).shape
         bands = len(self.container.header.groups[group].bands)
@@ -193,7 +197,7 @@ class TileLoader:
         _check_flags(work.entry, work.parts)
         self._check_classes(group, work)
         self._restore_values(work, shape)
-        if not work.entry.empty:
+        if engine is not None and not work.entry.empty:
             work.decoder, work.z = engine.coder.start(*work.parts.coarse, self._latent_shape(work.key))
 
     def _restore_values(self, work: _Decoding, shape: tuple[int, int]) -> None:

@@ -159,7 +159,7 @@ class _Check:
             input_bytes=self.container.source.size, bytes_read=self.container.source.bytes_read,
             bands=[self._band(band) for band in range(metadata.count)],
             arithmetic=self.decoder.arithmetic, seconds=seconds, notes=list(self.header.notes),
-            timings=self.decoder.timings)
+            timings=self.decoder.timings, arithmetic_refused=self.decoder.arithmetic_refused)
 
     def _band(self, band: int) -> dict[str, Any]:
         recorded, found = self.container.statistics[band], self.agreement[band]

@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from sarz_format import weights
 from sarz_format.codec import device
 from sarz_format.codec.arithmetic import Arithmetic, Float32Arithmetic
-from sarz_format.codec.conformance import conforms
+from sarz_format.codec.conformance import Choice, conforms
 from sarz_format.codec.cpu_network import CpuNetwork
 from sarz_format.codec.direct import DirectArithmetic
 from sarz_format.codec.int8 import Int8Arithmetic
@@ -197,7 +197,7 @@ def forced_arithmetic(name: str) -> Iterator[None]:
     chosen = arithmetic_of(name)
     device.load_engine.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(device, "choose_arithmetic", lambda _: chosen)
+        patch.setattr(device, "choose_arithmetic", lambda _: Choice(chosen))
         try:
             yield
         finally:

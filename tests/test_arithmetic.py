@@ -157,6 +157,16 @@ class Broken(Float32Arithmetic):
         raise NotImplementedError("onednn::qconv2d_pointwise is not available")
 
 
+class Unavailable(Broken):
+    """In place of the 8-bit convolutions."""
+
+    name = "int8"
+    takes_wide = False
+
+    def __init__(self) -> None:
+        super().__init__(CPU)
+
+
 class Transformed(DirectArithmetic):
     """Convolves 3 x 3 by Winograd's transforms, two by two results at once, all of it in float32."""
 
@@ -198,25 +208,38 @@ def test_wrong_arithmetic_does_not_conform(wrong: type[Float32Arithmetic]) -> No
 
 @pytest.mark.skipif("int8" not in EXACT_PATHS, reason="no exact 8-bit convolutions here")
 def test_the_fastest_is_chosen() -> None:
-    assert choose_arithmetic(CPU).name == "int8"
+    assert choose_arithmetic(CPU).arithmetic.name == "int8"
 
 
 def test_without_the_8_bit_operators_direct_convolutions_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
-    assert choose_arithmetic(CPU).name == "float32-direct"
+    assert choose_arithmetic(CPU).arithmetic.name == "float32-direct"
 
 
 def test_without_any_convolutions_products_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
     monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
-    assert type(choose_arithmetic(CPU)) is Float32Arithmetic
+    assert type(choose_arithmetic(CPU).arithmetic) is Float32Arithmetic
 
 
 def test_where_8_bits_are_wrong_float32_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Int8Arithmetic", lambda: Saturating(CPU))
-    assert choose_arithmetic(CPU).name == "float32-direct"
+    assert choose_arithmetic(CPU).arithmetic.name == "float32-direct"
     monkeypatch.setattr(module, "DirectArithmetic", Transformed)
-    assert type(choose_arithmetic(CPU)) is Float32Arithmetic
+    assert type(choose_arithmetic(CPU).arithmetic) is Float32Arithmetic
+
+
+def test_what_was_refused_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Int8Arithmetic", Unavailable)
+    monkeypatch.setattr(module, "DirectArithmetic", Transformed)
+    assert choose_arithmetic(CPU).refused == (
+        "int8: this build of torch has no such convolutions (onednn::qconv2d_pointwise is not available)",
+        "float32-direct: its integers are wrong on this machine")
+
+
+def test_the_first_choice_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Int8Arithmetic", lambda: Float32Arithmetic(CPU))
+    assert choose_arithmetic(CPU).refused == ()
 
 
 def test_where_everything_is_wrong_nothing_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,3 +265,21 @@ def test_layers_with_a_trunk_keep_their_sum_within_float32(shift: int) -> None:
     arrays["g_s.block0.b.shift"] = np.full(8, shift, np.int8)
     with pytest.raises(SarzFormatError, match=r"g_s\.block0\.b"):
         build_model(arrays)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("rows", "cols"), [(34, 3), (34, 4), (3, 34), (4, 34), (3, 3), (12, 5)])
+def test_narrow_results_are_exact(arithmetic: Arithmetic, rows: int, cols: int, stride: int) -> None:
+    """Tiles cut by the raster's border: with AMX oneDNN is wrong where a strided result has one column."""
+    rng = np.random.default_rng(0)
+    layer = Layer(rng.integers(-20, 21, (32, 64, 3, 3)).astype(np.int8), np.arange(32, dtype=np.int32),
+                  np.full(32, 5, np.int8))
+    a = activations(1, (2, rows, cols, 64))
+    sums = np.stack([plain_network.sums(one, layer, stride) for one in a])
+    trunk = activations(2, sums.shape)
+    added = np.stack([plain_network.hidden(one, layer, t, stride) for one, t in zip(a, trunk)])
+    with torch.inference_mode():
+        assert np.array_equal(to_numpy(arithmetic.raw(to_torch(a), layer, stride)), sums)
+        assert np.array_equal(to_numpy(arithmetic.hidden(to_torch(a), layer, to_torch(trunk), stride)), added)
+        plain = np.stack([plain_network.hidden(one, layer, stride=stride) for one in a])
+        assert np.array_equal(to_numpy(arithmetic.hidden(to_torch(a), layer, stride=stride)), plain)

@@ -64,9 +64,11 @@ def offset_of(path: Path, row: int, col: int, group: int, part: str = "detail") 
 
 
 def spoiled(row: int, col: int) -> np.ndarray:
-    """The pixels that a damaged tile spoils: its own, and those that see its latents."""
+    """The pixels that a damaged tile spoils: its own, and those of tiles with latents that see its latents."""
     mask = np.zeros(SHAPE, bool)
     mask[GRID.tile(row, col).grown(HALO).intersection(GRID.raster).slices()] = True
+    if (row, col) != EMPTY_TILE:
+        mask[GRID.tile(*EMPTY_TILE).slices()] = False
     return mask
 
 

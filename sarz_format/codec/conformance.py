@@ -20,9 +20,10 @@ from .model import ACTIVATION_LIMIT, FLOAT32_EXACT, Layer
 from .pool import map_batches
 
 LARGE_SHAPES = ((192, 192, 3, 1, 38, 37), (96, 96, 3, 1, 37, 38), (192, 192, 1, 1, 36, 35), (192, 192, 3, 2, 34, 34),
-                (192, 32, 3, 1, 18, 18), (192, 384, 1, 1, 18, 18),
-                (512, 192, 1, 1, 38, 37))
-"""Inputs, outputs, side of the kernel, stride, rows and columns of layers of the models."""
+                (192, 32, 3, 1, 18, 18), (192, 384, 1, 1, 18, 18), (512, 192, 1, 1, 38, 37), (192, 192, 3, 2, 34, 4),
+                (192, 192, 3, 1, 38, 3), (192, 32, 3, 1, 18, 3))
+"""Inputs, outputs, side of the kernel, stride, rows and columns of layers of the models, narrow ones at a raster's border
+among them."""
 
 PLACES = 64
 """Positions of a result that are compared, at all channels."""
@@ -103,16 +104,32 @@ def vectors(large: bool) -> Iterator[Vector]:
         yield from (_largest(*shape) for shape in LARGE_SHAPES)
 
 
-def conforms(arithmetic: Arithmetic, device: torch.device) -> bool:
-    """Whether `arithmetic` gives the integers of the known vectors.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The arithmetic to compute with, and why faster ones are not used here: ``name: reason`` of each."""
 
-    The reference is matrix products alone, so it is not asked for large shapes.
+    arithmetic: Arithmetic
+    refused: tuple[str, ...] = ()
+
+
+def conforms(arithmetic: Arithmetic, device: torch.device) -> bool:
+    """Whether `arithmetic` gives the integers of the known vectors."""
+    return shortcoming(arithmetic, device) is None
+
+
+def shortcoming(arithmetic: Arithmetic, device: torch.device) -> str | None:
+    """Why `arithmetic` may not be used; None where it gives the integers of the known vectors.
+
+    On a CPU the reference is matrix products alone, so it is not asked for large shapes; a GPU's library may take
+    kernels of reduced precision for these only.
     """
-    large = not isinstance(arithmetic, Float32Arithmetic)
+    large = device.type != "cpu" or not isinstance(arithmetic, Float32Arithmetic)
     try:
-        return all(_gives(arithmetic, vector, device) for vector in vectors(large))
-    except (RuntimeError, AttributeError, NotImplementedError):
-        return False  # This build of torch has no such kernel: the caller takes the next path and records it.
+        exact = all(_gives(arithmetic, vector, device) for vector in vectors(large))
+    except (RuntimeError, AttributeError, NotImplementedError) as exc:
+        reason = (str(exc).splitlines() or [type(exc).__name__])[0]
+        return f"this build of torch has no such convolutions ({reason})"
+    return None if exact else "its integers are wrong on this machine"
 
 
 def _gives(arithmetic: Arithmetic, vector: Vector, device: torch.device) -> bool:
@@ -126,14 +143,17 @@ def _gives(arithmetic: Arithmetic, vector: Vector, device: torch.device) -> bool
     return np.array_equal(raw, sums) and np.array_equal(hidden, vector.hidden(sums))
 
 
-def choose_arithmetic(device: torch.device) -> Arithmetic:
+def choose_arithmetic(device: torch.device) -> Choice:
     """The fastest conforming arithmetic of a device; raises RuntimeError if even float32 does not conform.
 
     Checked where networks run: on a CPU in a worker thread.
     """
     candidates: list[Arithmetic] = [Int8Arithmetic(), DirectArithmetic()] if device.type == "cpu" else []
     candidates.append(Float32Arithmetic(device))
+    refused = []
     for arithmetic in candidates:
-        if all(map_batches(device, lambda candidate: conforms(candidate, device), [arithmetic])):
-            return arithmetic
+        [reason] = map_batches(device, lambda candidate: shortcoming(candidate, device), [arithmetic])
+        if reason is None:
+            return Choice(arithmetic, tuple(refused))
+        refused.append(f"{arithmetic.name}: {reason}")
     raise RuntimeError(f"{device}: float32 sums of small integers are not exact here; switch TF32 off")

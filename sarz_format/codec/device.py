@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
-from ..errors import DeviceError, SarzOptionError
+from ..errors import ArithmeticWarning, DeviceError, SarzOptionError
 from ..weights import ModelInfo, load_model
 from .arithmetic import Float32Arithmetic
 from .conformance import choose_arithmetic
@@ -18,6 +19,8 @@ from .network import Network
 from .tile import LatentCoder
 
 DEVICES = ("auto", "cpu", "cuda")
+
+SLOWER = "networks run in {name} arithmetic, which is exact and slower ({refused})"
 
 
 def resolve_device(device: str) -> torch.device:
@@ -50,15 +53,16 @@ def resolve_batch(batch_size: int | str, device: torch.device) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A model ready to run: its integer networks on a device, and its entropy coder."""
+    """A model ready to run: its integer networks on a device, its entropy coder, and why no faster arithmetic is used."""
 
     network: Network
     coder: LatentCoder
+    refused: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=8)
 def load_engine(info: ModelInfo, device: torch.device) -> Engine:
-    """The engine of a model on a device; made once a process.
+    """The engine of a model on a device; made once a process. Says in an `ArithmeticWarning` if it is a slower one.
 
     Raises
     ------
@@ -69,9 +73,13 @@ def load_engine(info: ModelInfo, device: torch.device) -> Engine:
     """
     model = load_model(info)
     try:
-        arithmetic = choose_arithmetic(device)
+        choice = choose_arithmetic(device)
     except RuntimeError as exc:
         raise DeviceError(str(exc)) from exc
+    arithmetic = choice.arithmetic
+    if choice.refused:
+        warnings.warn(ArithmeticWarning(SLOWER.format(name=arithmetic.name, refused="; ".join(choice.refused))),
+                      stacklevel=2)
     reference = isinstance(arithmetic, Float32Arithmetic)
     network = Network(model, device, arithmetic) if reference else CpuNetwork(model, arithmetic)
-    return Engine(network, LatentCoder(model, decoding_tables(model.tables)))
+    return Engine(network, LatentCoder(model, decoding_tables(model.tables)), choice.refused)

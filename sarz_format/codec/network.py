@@ -55,7 +55,7 @@ class Network:
 
     def __init__(self, model: IntegerModel, device: torch.device, arithmetic: Arithmetic | None = None) -> None:
         self.model, self.device = model, device
-        self.arithmetic = arithmetic or choose_arithmetic(device)
+        self.arithmetic = arithmetic or choose_arithmetic(device).arithmetic
         self._analysis, self._synthesis = BlockTransform(model.A, device), BlockTransform(model.S, device)
 
     def analysis(self, pixels: np.ndarray, frame: Frame) -> np.ndarray:

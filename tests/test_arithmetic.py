@@ -161,7 +161,6 @@ class Unavailable(Broken):
     """In place of the 8-bit convolutions."""
 
     name = "int8"
-    takes_wide = False
 
     def __init__(self) -> None:
         super().__init__(CPU)

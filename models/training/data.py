@@ -107,7 +107,7 @@ def speckle_bank(count: int, size: int, bands: int, rng: np.random.Generator) ->
 
 def _side(crop: int, zoom: float) -> int:
     """Pixels a side that become a crop when resampled."""
-    return int(round(crop / zoom))
+    return round(crop / zoom)
 
 
 @dataclass
@@ -143,7 +143,7 @@ class Sampler:
         x = torch.stack([self._crop(side) for _ in range(self.batch)])
         if side != self.crop:
             x = self._resample(x)
-        count = int(round(self.batch * self.simulated))
+        count = round(self.batch * self.simulated)
         if count:
             x[:count] = self._simulate(x[:count])
         if rng.random() < 0.15:

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import rasterio
 import sarz
-from sarz_format.weights import ModelInfo, describe_model
-
 from data import find_rasters
 from export import export
+
+from sarz_format.weights import ModelInfo, describe_model
 
 DEFAULT_QUALITIES = (10, 30, 50, 70, 90)
 

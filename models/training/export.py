@@ -19,15 +19,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save
-
-from sarz_format.errors import SarzError
 from data import load_folder
 from model import HEAD_SCALE, Codec
+from safetensors.numpy import save
 from tables import SCALE_STEP, SMALLEST_SCALE, fitted_context, fitted_tables, initial_tables
+
 from sarz_format.codec.model import (
-    ACTIVATION_LIMIT, DELTA_BITS, FLOAT32_EXACT, INDEX_BITS, LAP_BITS, LATENT_BITS, MATRIX_BITS, PIXEL_BITS, QUALITIES,
-    WIDE_LIMIT, Z_LIMIT, build_model)
+    ACTIVATION_LIMIT,
+    DELTA_BITS,
+    FLOAT32_EXACT,
+    INDEX_BITS,
+    LAP_BITS,
+    LATENT_BITS,
+    MATRIX_BITS,
+    PIXEL_BITS,
+    QUALITIES,
+    WIDE_LIMIT,
+    Z_LIMIT,
+    build_model,
+)
+from sarz_format.errors import SarzError
 
 UNIT_BITS = 5
 """A hidden activation of 1.0 is 2^5."""

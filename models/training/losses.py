@@ -14,10 +14,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from model import nominal_step_db
+from torch import Tensor
 
 BALANCE = 0.8
 

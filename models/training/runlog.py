@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -36,7 +36,7 @@ class RunLog:
         rates = " ".join(f"{row['bpp']:.3f}@{row['rmse_db']:.3f}" for row in entry["val"])
         print(f"{entry['step']} {entry['seconds']:.0f} s loss {entry['loss']:.3f} {rates}", flush=True)
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-
 from average import Average
 from data import Image, Sampler, load_folder
 from losses import Loss, rate_distortion_loss

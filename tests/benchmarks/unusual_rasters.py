@@ -64,8 +64,7 @@ def write_unusual(folder: Path) -> dict[str, Path]:
     power = 10 ** (raster.db() / 10)
     paths = {name: write(folder / f"{number}.tif", to_db(make(power), "intensity").astype(np.float32), scale="db")
              for number, (name, make) in enumerate(MADE.items())}
-    with cbook.get_sample_data("grace_hopper.jpg") as photograph:
-        pixels = image.imread(photograph, format="jpg")
+    pixels = image.imread(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
     paths["optical: a photograph"] = write(folder / "photograph.tif", np.moveaxis(pixels, -1, 0), scale="amplitude")
     return paths
 

@@ -5,6 +5,7 @@ Layout of every array here: ``(bands, height, width)`` float32, backscatter in d
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,20 +14,35 @@ import rasterio
 import torch
 import torch.nn.functional as F
 
+from sarz_format.radiometry import detect_scale
+from sarz_format.sampling import scaled_values
+
 FLOOR_DB = -45.0
 """Values further than this below the median are noise-floor artefacts: training clips them, the codec does not."""
 
 CEILING_DB = 40.0
 
+SMALLEST_ZOOM, LARGEST_ZOOM = 0.75, 1.4
+"""Resampling of a crop: a zoom of 0.75 takes 1.33 times as many pixels a side."""
+
+Image = tuple[str, torch.Tensor]
+"""Name and decibels of an image."""
+
 
 def read_db(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a raster as dB; return ``(values, valid)``, both ``(bands, height, width)``."""
+    """Read a raster as dB; return ``(values, valid)``, float64 and bool, both ``(bands, height, width)``.
+
+    Its scale is what `rio sarcodec compress` would find: by the tag SARZ_SCALE, else units, signs and dtype.
+    """
     with rasterio.open(path) as src:
-        values = src.read().astype(np.float64)
-        nodata, scale = src.nodata, src.tags().get("SARZ_SCALE", "db")
-    valid = np.isfinite(values)
-    if nodata is not None and np.isfinite(nodata):
-        valid &= values != nodata
+        pixels = src.read()
+        nodatavals, tags, units, bands = src.nodatavals, src.tags(), src.units, tuple(zip(src.scales, src.offsets))
+    valid = np.isfinite(pixels)
+    for mask, band, nodata in zip(valid, pixels, nodatavals):
+        if nodata is not None:
+            mask &= band != nodata
+    values = np.stack([scaled_values(band, *scaling) for band, scaling in zip(pixels, bands)])
+    scale, _ = detect_scale(tags, units, pixels.dtype, values[valid & (pixels != 0)])
     if scale in ("amplitude", "intensity"):
         valid &= values > 0
         factor = 20.0 if scale == "amplitude" else 10.0
@@ -43,19 +59,27 @@ def centre(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return np.stack(bands).astype(np.float32)
 
 
-def load_folder(root: Path, bands: int, exclude: tuple[str, ...] = ()) -> list[tuple[str, torch.Tensor]]:
-    """Every GeoTIFF under `root` with at least `bands` bands; for ``bands=1`` each polarisation is an image of its own."""
+def find_rasters(root: Path, exclude: Collection[str] = ()) -> list[Path]:
+    """Every .tif or .tiff file under `root`, without folders of the names in `exclude`."""
+    paths = (path for path in root.rglob("*") if path.suffix.lower() in (".tif", ".tiff"))
+    return sorted(path for path in paths if not set(path.relative_to(root).parts) & set(exclude))
+
+
+def load_folder(root: Path, bands: int, exclude: Collection[str] = ()) -> list[Image]:
+    """Every GeoTIFF under `root` with at least `bands` bands; for ``bands=1`` each polarisation is an image of its own.
+
+    Raises ValueError if there is none.
+    """
     images = []
-    for path in sorted(root.rglob("*.tif")):
-        if any(part in exclude for part in path.parts):
-            continue
+    for path in find_rasters(root, exclude):
         values, valid = read_db(path)
         if values.shape[0] < bands:
             continue
         image = centre(values, valid)
-        step = bands
-        for first in range(0, image.shape[0] - bands + 1, step):
+        for first in range(0, image.shape[0] - bands + 1, bands):
             images.append((f"{path.name}[{first}]", torch.from_numpy(image[first : first + bands].copy())))
+    if not images:
+        raise ValueError(f"{root}: no GeoTIFF with {bands} band(s) or more")
     return images
 
 
@@ -81,9 +105,14 @@ def speckle_bank(count: int, size: int, bands: int, rng: np.random.Generator) ->
     return torch.from_numpy(bank)
 
 
+def _side(crop: int, zoom: float) -> int:
+    """Pixels a side that become a crop when resampled."""
+    return round(crop / zoom)
+
+
 @dataclass
 class Sampler:
-    """Draws augmented training batches ``(batch, bands, crop, crop)`` in dB.
+    """Draws augmented training batches ``(batch, bands, crop, crop)`` in dB; raises ValueError if no image is as large.
 
     Augmentation: gain per band, flips, transposes, band swap, resampling in amplitude (it changes the spectrum of the
     speckle), simulated speckle on multilooked crops, and rounding to the digital numbers of a GRD product.
@@ -98,6 +127,10 @@ class Sampler:
     bank_size: int = 48
 
     def __post_init__(self) -> None:
+        smallest, largest = _side(self.crop, SMALLEST_ZOOM), max(min(image.shape[1:]) for image in self.images)
+        if largest < smallest:
+            raise ValueError(f"no raster has {smallest} x {smallest} pixels, which crops of {self.crop} need "
+                             f"(the largest has a side of {largest}): use larger rasters or smaller crops")
         self.bands = self.images[0].shape[0]
         self.bank = speckle_bank(self.bank_size, 2 * self.crop, self.bands, self.rng)
         area = np.array([float(i.shape[1] * i.shape[2]) ** 0.5 for i in self.images])
@@ -105,12 +138,12 @@ class Sampler:
 
     def __call__(self) -> torch.Tensor:
         rng = self.rng
-        zoom = rng.uniform(0.75, 1.4) if rng.random() < 0.3 else 1.0
-        side = int(round(self.crop / zoom))
+        zoom = rng.uniform(SMALLEST_ZOOM, LARGEST_ZOOM) if rng.random() < 0.3 else 1.0
+        side = _side(self.crop, zoom)
         x = torch.stack([self._crop(side) for _ in range(self.batch)])
         if side != self.crop:
             x = self._resample(x)
-        count = int(round(self.batch * self.simulated))
+        count = round(self.batch * self.simulated)
         if count:
             x[:count] = self._simulate(x[:count])
         if rng.random() < 0.15:

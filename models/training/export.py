@@ -4,7 +4,8 @@
 
 Weights become signed bytes with a power-of-two step a row, biases integers, scales a table index; every layer's
 accumulator is bounded below 2^24. The entropy tables are then fitted to what the integer model makes of the training
-rasters. Writes `weights.safetensors` and `config.json` (with the weights' SHA-256).
+rasters. Writes `weights.safetensors` and `config.json` (with the weights' SHA-256). What is not finite or out of bounds is
+an error, and nothing is written.
 """
 
 from __future__ import annotations
@@ -13,18 +14,32 @@ import argparse
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save
-
 from data import load_folder
 from model import HEAD_SCALE, Codec
+from safetensors.numpy import save
 from tables import SCALE_STEP, SMALLEST_SCALE, fitted_context, fitted_tables, initial_tables
+
 from sarz_format.codec.model import (
-    ACTIVATION_LIMIT, DELTA_BITS, FLOAT32_EXACT, INDEX_BITS, INT32_EXACT, LAP_BITS, LATENT_BITS, MATRIX_BITS, PIXEL_BITS, QUALITIES,
-    WIDE_LIMIT, Z_LIMIT, build_model)
+    ACTIVATION_LIMIT,
+    DELTA_BITS,
+    FLOAT32_EXACT,
+    INDEX_BITS,
+    INT32_EXACT,
+    LAP_BITS,
+    LATENT_BITS,
+    MATRIX_BITS,
+    PIXEL_BITS,
+    QUALITIES,
+    WIDE_LIMIT,
+    Z_LIMIT,
+    build_model,
+)
+from sarz_format.errors import SarzError
 
 UNIT_BITS = 5
 """A hidden activation of 1.0 is 2^5."""
@@ -35,6 +50,18 @@ WIDE_UNIT_BITS = 5
 HEAD_BITS = int(math.log2(HEAD_SCALE))
 LARGEST_EXPONENT, LARGEST_TRUNK_EXPONENT = 20, 14
 """A trunk is scaled up to the accumulator it is added to, so that layer's exponent is smaller."""
+
+
+MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+"""What a file can name a model (docs/spec/sarz-1.md)."""
+
+
+def whole(values: np.ndarray, dtype: type[np.signedinteger], name: str) -> np.ndarray:
+    """`values` rounded to integers of `dtype`; raises ValueError if one does not fit, which a cast would wrap around."""
+    rounded, limits = np.rint(values), np.iinfo(dtype)
+    if not ((rounded >= limits.min) & (rounded <= limits.max)).all():
+        raise ValueError(f"{name}: a value does not fit {limits.dtype} ({limits.min} to {limits.max})")
+    return rounded.astype(dtype)
 
 
 def integer_layer(weight: np.ndarray, bias: np.ndarray, input_bits: int, output_bits: int, limit: int,
@@ -50,8 +77,8 @@ def integer_layer(weight: np.ndarray, bias: np.ndarray, input_bits: int, output_
         if not too_large.any():
             break
         exponent = exponent - too_large
-    return {"weight": scaled.astype(np.int8), "bias": offset.astype(np.int32),
-            "shift": (exponent + input_bits - output_bits).astype(np.int8)}
+    return {"weight": whole(scaled, np.int8, "weights"), "bias": whole(offset, np.int32, "biases"),
+            "shift": whole(exponent + input_bits - output_bits, np.int8, "shifts")}
 
 
 def _layer_plan(blocks: int) -> dict[str, tuple[int, int, int]]:
@@ -69,7 +96,7 @@ def _layer_plan(blocks: int) -> dict[str, tuple[int, int, int]]:
 
 
 def integer_arrays(codec: Codec, blocks: int) -> dict[str, np.ndarray]:
-    """Every array of the weights file but the entropy tables."""
+    """Every array of the weights file but the entropy tables; raises ValueError for weights that are out of bounds."""
     state = {k: v.detach().double().numpy() for k, v in codec.state_dict().items()}
     arrays = {"bands": np.array([codec.bands], np.int32), "blocks": np.array([blocks], np.int32)}
     for name, plan in _layer_plan(blocks).items():
@@ -79,9 +106,9 @@ def integer_arrays(codec: Codec, blocks: int) -> dict[str, np.ndarray]:
         arrays |= {f"{name}.{k}": v for k, v in layer.items()}
     arrays |= {f"h_s.head.{k}": v for k, v in _parameter_head(state, codec.channels).items()}
     for name in ("A", "S"):
-        arrays[name] = np.rint(state[name] * 2**MATRIX_BITS).astype(np.int32)
+        arrays[name] = whole(state[name] * 2**MATRIX_BITS, np.int32, f"matrix {name}")
     for name in ("P", "Q"):
-        arrays[name] = np.rint(state[name] * 2**LAP_BITS).astype(np.int32)
+        arrays[name] = whole(state[name] * 2**LAP_BITS, np.int32, f"filter {name}")
     return arrays | _quality_tables(codec, state["log_std"])
 
 
@@ -99,22 +126,37 @@ def _quality_tables(codec: Codec, log_std: np.ndarray) -> dict[str, np.ndarray]:
         encode, decode = (d.double().numpy() for d in codec.deltas(torch.linspace(0, 1, QUALITIES)))
     offset = (log_std - np.log(encode) - math.log(SMALLEST_SCALE)) / SCALE_STEP
     unit = 2.0 ** (LATENT_BITS + DELTA_BITS)
-    return {"delta_encode": np.rint(encode * unit).astype(np.int32),
-            "delta_decode": np.rint(decode * unit).astype(np.int32),
-            "index_offset": np.rint(offset * 2**INDEX_BITS).astype(np.int32)}
+    return {"delta_encode": whole(encode * unit, np.int32, "encoder's steps"),
+            "delta_decode": whole(decode * unit, np.int32, "decoder's steps"),
+            "index_offset": whole(offset * 2**INDEX_BITS, np.int32, "scale offsets")}
 
 
 def load_codec(checkpoint: Path) -> tuple[Codec, dict]:
-    """The averaged weights of a checkpoint and its config."""
+    """The averaged weights of a checkpoint and its config; raises ValueError if a weight is not finite."""
     saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
     config = saved["config"]
     codec = Codec(config["bands"], config["width"], config["blocks"])
     codec.load_state_dict(saved["average"])
+    if broken := [name for name, weight in codec.state_dict().items() if not weight.isfinite().all()]:
+        raise ValueError(f"{checkpoint}: {', '.join(broken)} not finite: the training diverged")
     return codec.eval(), config | {"trained_steps": saved["step"]}
 
 
-def export(checkpoint: Path, train_dir: Path, out: Path) -> dict:
-    """Write the integer model to folder `out`; return its config."""
+def export(checkpoint: Path, train_dir: Path, out: Path, overwrite: bool = False) -> dict:
+    """Write the integer model to folder `out`, whose name becomes the model's id; return its config.
+
+    Raises
+    ------
+    ValueError, SarzFormatError
+        If the name is no id, or a weight is not finite or out of bounds.
+    FileExistsError
+        If there is a model and not `overwrite`.
+    """
+    if not MODEL_ID.fullmatch(out.name):
+        raise ValueError(f"{out.name!r} is no model id: expected a folder named by a-z, 0-9 and . _ -")
+    if (out / "weights.safetensors").exists() and not overwrite:
+        raise FileExistsError(f"{out} holds a model: files name it by its hash, so give the new one an id of its own, "
+                              "or --overwrite one that made no file")
     codec, config = load_codec(checkpoint)
     arrays = integer_arrays(codec, config["blocks"])
     images = [x.numpy() for _, x in load_folder(train_dir, config["bands"], tuple(config["exclude"]))]
@@ -133,12 +175,17 @@ def export(checkpoint: Path, train_dir: Path, out: Path) -> dict:
 
 
 def main() -> None:
+    """Read the arguments and export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--train", type=Path, required=True, help="rasters that the entropy tables are fitted to")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model; its name is the model's id")
+    parser.add_argument("--overwrite", action="store_true", help="replace the model in --out")
     args = parser.parse_args()
-    print(json.dumps(export(args.checkpoint, args.train, args.out), indent=1))
+    try:
+        print(json.dumps(export(args.checkpoint, args.train, args.out, args.overwrite), indent=1))
+    except (ValueError, OSError, SarzError) as exc:
+        raise SystemExit(f"error: {exc}") from exc
 
 
 if __name__ == "__main__":

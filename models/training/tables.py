@@ -9,10 +9,18 @@ import numpy as np
 import torch
 from scipy.special import ndtr
 
-from sarz_format.codec.latents import normalised, quantise_coarse, rates_of, table_numbers
 from sarz_format.codec.lapping import lap_analysis
+from sarz_format.codec.latents import normalised, quantise_coarse, rates_of, table_numbers
 from sarz_format.codec.model import (
-    CONTEXT_BITS, HYPER_CHANNELS, INDEX_BITS, LEVEL_BITS, PIXEL_BITS, SCALES, IntegerModel, build_model)
+    CONTEXT_BITS,
+    HYPER_CHANNELS,
+    INDEX_BITS,
+    LEVEL_BITS,
+    PIXEL_BITS,
+    SCALES,
+    IntegerModel,
+    build_model,
+)
 from sarz_format.codec.network import Frame, Network
 from sarz_format.codec.trellis import quantise_trellis, symbol_bits
 from sarz_format.grid import BLOCK, HYPER

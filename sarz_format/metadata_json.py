@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import SarzFormatError
 from .metadata import DTYPES, ControlPoint, RasterMetadata, Tags, default_colorinterp
+from .packed_reals import pack_reals, unpack_reals
 
 MAX_SIDE = 2**31 - 1
 """Pixels a side: what GDAL can address."""
@@ -22,6 +23,11 @@ _KEYS = frozenset({
 })  # fmt: skip
 
 _GCP_NUMBERS, _GCP_TEXTS = ("row", "col", "x", "y", "z"), ("id", "info")
+
+MIN_PACKED = 8
+"""Columns of as many control points and more have packed numbers."""
+
+MAX_POINTS = 1 << 20
 
 
 def metadata_to_json(metadata: RasterMetadata) -> dict[str, Any]:
@@ -174,21 +180,40 @@ def _decode_transform(value: Any) -> tuple[float, float, float, float, float, fl
     return a, b, c, d, e, f
 
 
-def _encode_points(points: tuple[ControlPoint, ...]) -> dict[str, list[Any]]:
+def _encode_points(points: tuple[ControlPoint, ...]) -> dict[str, Any]:
     """Columns, which compress better than rows; those with their usual values are left out."""
     if not points:
         return {}
+    if len(points) > MAX_POINTS:
+        raise SarzFormatError(f"there are {len(points)} control points, the most is {MAX_POINTS}")
     columns = {name: [encode_number(getattr(p, name)) for p in points] for name in _GCP_NUMBERS}
     columns |= {name: [getattr(p, name) for p in points] for name in _GCP_TEXTS}
     usual = _usual_columns(len(points))
-    return {name: column for name, column in columns.items() if column != usual.get(name)}
+    kept: dict[str, Any] = {name: column for name, column in columns.items() if column != usual.get(name)}
+    if len(points) < MIN_PACKED:
+        return kept
+    width = _grid_width([point.row for point in points])
+    packed = {name: pack_reals([float(getattr(p, name)) for p in points], width) for name in _GCP_NUMBERS if name in kept}
+    return kept | packed | {"count": len(points)}
+
+
+def _grid_width(rows: list[float]) -> int:
+    """Points in a row of the grid, as the first row tells; 0 where there is no grid."""
+    width = next((i for i, row in enumerate(rows) if row != rows[0]), 0)
+    return width if width and len(rows) % width == 0 else 0
 
 
 def _decode_points(value: Any) -> tuple[ControlPoint, ...]:
     if value is None:
         return ()
-    check_keys(value, "gcps", frozenset(_GCP_NUMBERS + _GCP_TEXTS), {"row", "col", "x", "y"})
-    count = len(checked_list(value["row"], "gcps row"))
+    check_keys(value, "gcps", frozenset((*_GCP_NUMBERS, *_GCP_TEXTS, "count")), {"row", "col", "x", "y"})
+    if "count" in value:
+        count = checked_integer(value["count"], "gcps count", MIN_PACKED, MAX_POINTS)
+        value = value | {name: unpack_reals(checked_text(value[name], f"gcps {name}"), count)
+                         for name in _GCP_NUMBERS if name in value}
+        del value["count"]
+    else:
+        count = len(checked_list(value["row"], "gcps row"))
     columns = _usual_columns(count) | {name: checked_list(value[name], f"gcps {name}", count) for name in value}
     numbers = [[decode_float(item, f"gcps {name}") for item in columns[name]] for name in _GCP_NUMBERS]
     texts = [[checked_text(item, f"gcps {name}") for item in columns[name]] for name in _GCP_TEXTS]

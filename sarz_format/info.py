@@ -25,7 +25,7 @@ def describe(container: Container, tiles: bool = False) -> dict[str, Any]:
     description = {
         "name": container.source.name,
         "format_version": VERSION,
-        **header.metadata.to_json(),
+        **header.metadata.to_json(packed=False),
         "scale": header.scale,
         "scale_reason": header.scale_reason,
         "quality": header.quality,

@@ -147,11 +147,14 @@ class RasterMetadata:
 
         return geotiff_losses(self)
 
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary for json.dumps; what has its usual value is left out."""
+    def to_json(self, packed: bool = True) -> dict[str, Any]:
+        """A dictionary for json.dumps; what has its usual value is left out.
+
+        Many control points are packed, as files have them, or not, as people read them.
+        """
         from .metadata_json import metadata_to_json
 
-        return metadata_to_json(self)
+        return metadata_to_json(self, packed)
 
     @classmethod
     def from_json(cls, value: Any) -> RasterMetadata:

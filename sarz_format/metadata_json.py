@@ -30,14 +30,14 @@ MIN_PACKED = 8
 MAX_POINTS = 1 << 20
 
 
-def metadata_to_json(metadata: RasterMetadata) -> dict[str, Any]:
+def metadata_to_json(metadata: RasterMetadata, packed: bool = True) -> dict[str, Any]:
     """See RasterMetadata.to_json."""
     count = metadata.count
     value: dict[str, Any] = {
         "width": metadata.width, "height": metadata.height, "dtype": metadata.dtype, "count": count,
         "crs": metadata.crs_wkt, "gcps_crs": metadata.gcps_crs_wkt,
         "transform": metadata.transform and [encode_number(number) for number in metadata.transform],
-        "gcps": _encode_points(metadata.gcps),
+        "gcps": _encode_points(metadata.gcps, packed),
         "rpcs": metadata.rpcs and dict(metadata.rpcs),
         "tags": _encode_tags(metadata.tags),
     }  # fmt: skip
@@ -180,7 +180,7 @@ def _decode_transform(value: Any) -> tuple[float, float, float, float, float, fl
     return a, b, c, d, e, f
 
 
-def _encode_points(points: tuple[ControlPoint, ...]) -> dict[str, Any]:
+def _encode_points(points: tuple[ControlPoint, ...], packed: bool) -> dict[str, Any]:
     """Columns, which compress better than rows; those with their usual values are left out."""
     if not points:
         return {}
@@ -190,11 +190,11 @@ def _encode_points(points: tuple[ControlPoint, ...]) -> dict[str, Any]:
     columns |= {name: [getattr(p, name) for p in points] for name in _GCP_TEXTS}
     usual = _usual_columns(len(points))
     kept: dict[str, Any] = {name: column for name, column in columns.items() if column != usual.get(name)}
-    if len(points) < MIN_PACKED:
+    if len(points) < MIN_PACKED or not packed:
         return kept
     width = _grid_width([point.row for point in points])
-    packed = {name: pack_reals([float(getattr(p, name)) for p in points], width) for name in _GCP_NUMBERS if name in kept}
-    return kept | packed | {"count": len(points)}
+    reals = {name: pack_reals([float(getattr(p, name)) for p in points], width) for name in _GCP_NUMBERS if name in kept}
+    return kept | reals | {"count": len(points)}
 
 
 def _grid_width(rows: list[float]) -> int:

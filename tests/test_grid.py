@@ -91,8 +91,8 @@ def test_a_known_grid() -> None:
     grid = TileGrid(100, 513, 512)
     assert (grid.rows, grid.cols) == (1, 2)
     assert grid.tile(0, 1) == Box(0, 512, 100, 513)
-    assert grid.tile_latents(0, 1) == Box(0, 64, 13, 65)
-    assert grid.latents == Box(0, 0, 13, 65)
+    assert grid.tile_latents(0, 1) == Box(0, 32, 7, 33)
+    assert grid.latents == Box(0, 0, 7, 33)
     assert list(grid.tiles_covering(Box(0, 511, 1, 513))) == [(0, 0), (0, 1)]
 
 

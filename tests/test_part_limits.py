@@ -22,6 +22,7 @@ from sarz_format.errors import SarzFormatError
 from sarz_format.fallback import encode_lossless
 from sarz_format.index import ENTRY_BYTES
 from sarz_format.mask import EXACT, class_plane
+from sarz_format.grid import BLOCK, HYPER
 from sarz_format.part_limits import deflate_limit, part_limits
 from sarz_format.preamble import PREAMBLE_BYTES
 
@@ -45,10 +46,10 @@ def worst_parts(bands: int, shape: tuple[int, int], dtype: str, seed: int) -> tu
     """Parts of a tile whose symbols are nearly all escapes, whose classes and values are noise."""
     rng = np.random.default_rng(seed)
     model = MODELS[bands]
-    rows, cols = -(-shape[0] // 8), -(-shape[1] // 8)
+    rows, cols = -(-shape[0] // BLOCK), -(-shape[1] // BLOCK)
     y = rng.choice([-32768, 32767], (rows, cols, model.channels)).astype(np.int16)
     z = rng.integers(-127, 128, hyper_shape(rows, cols)).astype(np.int8)
-    totals = np.zeros((z.shape[0] * 4, z.shape[1] * 4, 2 * model.channels), np.float32)
+    totals = np.zeros((z.shape[0] * HYPER, z.shape[1] * HYPER, 2 * model.channels), np.float32)
     coarse, detail, _ = LatentCoder(model, decoding_tables(model.tables)).encode(y, z, totals, 100)
     values = rng.integers(0, 256, (bands, *shape, np.dtype(dtype).itemsize), dtype=np.uint8).view(dtype)[..., 0]
     classes = rng.choice([0, 1, 2, EXACT, EXACT, EXACT], values.shape).astype(np.uint8)

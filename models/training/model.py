@@ -39,6 +39,11 @@ DB_SCALE = 8.0
 HEAD_SCALE = 4.0
 KNOTS = 7
 STEP_COARSE_DB, STEP_FINE_DB = 28.0, 0.8
+
+GAIN_LIMIT, INVERSE_LIMIT = 0.4, 0.4
+"""Bounds of the logarithms of gains. Without them training coarsens the steps of channels that its rasters hardly need
+until nothing is left of them, and rasters of finer texture lose theirs at any quality; where scales are small, idle
+channels cost next to nothing anyway."""
 HYPER_CHANNELS, HYPER_WIDTH = 32, 96
 
 
@@ -174,7 +179,8 @@ class HyperSynthesis(nn.Module):
         self.up = Conv(width, 4 * HYPER_WIDTH, 1)
         self.last = Conv(HYPER_WIDTH, HYPER_WIDTH, 3)
         self.head = Conv(HYPER_WIDTH, 2 * channels, 1)
-        nn.init.zeros_(self.head.weight)
+        # Not zero: as long as hyperlatents change nothing, all that an optimiser learns of them is that they cost bits.
+        self.head.weight.data *= 0.3
         nn.init.zeros_(self.head.bias)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -227,6 +233,7 @@ class Codec(nn.Module):
         step = nominal_step_db(quality).unsqueeze(-1)
         gain = (1 - f) * self.gain[low] + f * self.gain[low + 1]
         inverse = (1 - f) * self.inverse_gain[low] + f * self.inverse_gain[low + 1]
+        gain, inverse = (limit * torch.tanh(g / limit) for g, limit in ((gain, GAIN_LIMIT), (inverse, INVERSE_LIMIT)))
         return step * torch.exp(-gain), step * torch.exp(inverse)
 
     def linear_analysis(self, x: Tensor) -> Tensor:

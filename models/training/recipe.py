@@ -43,6 +43,9 @@ class Recipe:
     """Steps between validations; the checkpoint is written then. May be changed when a run is resumed."""
     seed: int
     """Of everything random."""
+    hyper_warmup: int = 0
+    """Steps over which the bits of hyperlatents come to count fully. Where they count from the start a model may learn to
+    do without hyperlatents, and never come back to them."""
     exclude: tuple[str, ...] = ()
     """Folders of the training rasters to leave out."""
     ms_ssim_db2: float = 0.0
@@ -58,6 +61,8 @@ class Recipe:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected 1 or more")
         if not 0 <= self.blocks <= 16:
             raise ValueError(f"blocks is {self.blocks}: expected 0 to 16")
+        if self.hyper_warmup < 0:
+            raise ValueError(f"hyper_warmup is {self.hyper_warmup}: expected 0 or more")
         if not self.learning_rate > 0 or not 0 <= self.quantise_from <= 1 or not self.ms_ssim_db2 >= 0:
             raise ValueError("expected a learning_rate above 0, quantise_from from 0 to 1, ms_ssim_db2 of 0 or more")
         if self.ms_ssim_db2 and self.crop < MS_SSIM_CROP:

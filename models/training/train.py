@@ -123,7 +123,8 @@ class Run:
         quality = torch.rand(len(x), device=self.device)
         with torch.autocast(self.device, torch.bfloat16):
             x_hat, y_bits, z_bits = self.model(x, quality)
-        loss = rate_distortion_loss(x, x_hat, y_bits + z_bits, quality, self.recipe.ms_ssim_db2)
+        bits = y_bits + min(1.0, (self.step + 1) / max(self.recipe.hyper_warmup, 1)) * z_bits
+        loss = rate_distortion_loss(x, x_hat, bits, quality, self.recipe.ms_ssim_db2)
         self.optimiser.zero_grad()
         loss.total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)

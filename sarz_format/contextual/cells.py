@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..codec.jit import compiled
+from .loops import compiled
+
 
 LOG_BITS = 12
 LARGEST_NUMBER = 65535

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..codec.jit import compiled
+from .loops import compiled, inlined
+
 from .cells import MOST_CELLS, cell_at, cell_of
 from .contexts import scale_class, skew_class
 from .prediction import (
@@ -18,45 +19,46 @@ from .prediction import (
     end_row,
     sum_row,
 )
-from .symbols import CENTRE, ESCAPE, LONGEST, LOWER, get_bits, get_escape, get_symbol, put_bits, put_escape, put_symbol
+from .symbols import CENTRE, ESCAPE, LONGEST, LOWER, get_bits, get_escape, get_few_bits, get_symbol, put_bits, put_escape, put_symbol
 
 OK, OUT_OF_WORDS, LEFT_OVER, TOO_LARGE = 0, 1, 2, 3
 REASONS = {OUT_OF_WORDS: "the stream of a plane ends early", LEFT_OVER: "the stream of a plane does not end where its pixels do",
            TOO_LARGE: "a difference is out of range"}
 
 
-@compiled
-def predict(total, u1, u2, u3, form):
-    """The prediction with its fractional bits, from a row's sum and the three levels to the left."""
-    w = form.weights
-    p = (total + w[0] * u1 + w[1] * u2 + w[2] * u3) >> (WEIGHT_BITS - FRACTION_BITS)
-    return min(max(p, np.int64(form.lowest) << FRACTION_BITS), np.int64(form.highest) << FRACTION_BITS)
+@inlined
+def predict(total, w, u, lowest, highest):
+    """The prediction with its fractional bits, from a row's sum, and weights and levels of the three pixels to the left."""
+    p = (total + w[0] * u[0] + w[1] * u[1] + w[2] * u[2]) >> (WEIGHT_BITS - FRACTION_BITS)
+    return min(max(p, lowest << FRACTION_BITS), highest << FRACTION_BITS)
 
 
-@compiled
-def classify(prediction, activity, mean, u1, u2, e1, e2, form):
-    """``(scale class, table)`` of a pixel."""
-    mean += 2 * (u1 + u2)
-    a = form.activity
-    activity += a[0] * e1 + a[3] * e2 + a[4] * (mean >> 2)
-    scale = scale_class(activity, form.activity_shift, form.scales)
-    skew = skew_class(12 * prediction - (mean << FRACTION_BITS), form.skew_shift, form.skews)
-    return scale, scale * form.skew_count + skew
+@inlined
+def activity_of(total, a, e1, e2, mean):
+    """The activity, from a row's sum and the errors of the two pixels to the left."""
+    return total + a[0] * e1 + a[1] * e2 + a[2] * (mean >> 2)
 
 
-@compiled
+@inlined
+def left_weights(form):
+    """Weights of what lies to the left, of the prediction and of the activity."""
+    w, a = form.weights, form.activity
+    return (w[0], w[1], w[2]), (a[0], a[3], a[4])
+
+
+@inlined
 def rounded(prediction):
     """The level nearest to a prediction."""
     return (prediction + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS
 
 
-@compiled
+@inlined
 def error_of(level, prediction):
     """Size of a prediction's error, with its fractional bits."""
     return min(abs((level << FRACTION_BITS) - prediction), LARGEST_ERROR)
 
 
-@compiled
+@inlined
 def repeat_table(levels, m, c, tables):
     """The table that says whether a pixel repeats the one to its left: where those above do; -1 elsewhere."""
     if levels[m - 1, c] != levels[m - 1, c - 1]:
@@ -66,7 +68,7 @@ def repeat_table(levels, m, c, tables):
 
 @compiled
 def encode_plane(target, numbers, valid, middle, step, cells, levels, errors, other_levels, other_errors, form, tables, seen,
-                 events):
+                 sums, events):
     """Code a plane; fill `levels`, `errors` and `events`; return the number of events.
 
     Parameters
@@ -78,7 +80,8 @@ def encode_plane(target, numbers, valid, middle, step, cells, levels, errors, ot
         bool (height, width), or no rows if all pixels are valid.
     """
     height, width = levels.shape[0] - 2 * MARGIN, levels.shape[1] - 2 * MARGIN
-    sums = np.empty((3, width), np.int64)
+    w, a = left_weights(form)
+    lowest, highest, scales, skews, shifts = np.int64(form.lowest), np.int64(form.highest), form.scales, form.skews, form.shifts
     masked, uniform, inverse, n = valid.size > 0, step > 0, 1.0 / max(step, 1), 0
     for y in range(height):
         m = y + MARGIN
@@ -88,9 +91,10 @@ def encode_plane(target, numbers, valid, middle, step, cells, levels, errors, ot
         u1 = u2 = u3 = np.int64(levels[m, 0])
         e1 = e2 = np.int64(errors[m, 0])
         for x in range(width):
-            p = predict(sums[0, x], u1, u2, u3, form)
-            level = rounded(p)
-            scale, k = classify(p, sums[1, x], sums[2, x], u1, u2, e1, e2, form)
+            p = predict(sums[0, x], w, (u1, u2, u3), lowest, highest)
+            level, mean = rounded(p), sums[2, x] + 2 * (u1 + u2)
+            scale = scale_class(activity_of(sums[1, x], a, e1, e2, mean), form.activity_shift, scales)
+            k = scale * form.skew_count + skew_class(12 * p - (mean << FRACTION_BITS), form.skew_shift, skews)
             u2, u3 = u1, u2
             if masked and not valid[y, x]:
                 e2 = e1
@@ -107,13 +111,13 @@ def encode_plane(target, numbers, valid, middle, step, cells, levels, errors, ot
             if not repeated:
                 if uniform:
                     q = np.int64(np.floor((target[y, x] - level) * inverse + 0.5))
-                    u1 = min(max(level + q * step, form.lowest), form.highest)
+                    u1 = min(max(level + q * step, lowest), highest)
                 else:
                     centre = np.int64(cells.centre[min(max(level + middle, 0), cells.centre.size - 1)])
                     q, centre = cell_of(numbers[y, x], centre, cells)
                     numbers[y, x] = centre
-                    u1 = min(max(np.int64(cells.log[centre]) - middle, form.lowest), form.highest)
-                shift = form.shifts[scale]
+                    u1 = min(max(np.int64(cells.log[centre]) - middle, lowest), highest)
+                shift = shifts[scale]
                 q += (1 << shift) >> 1
                 h = q >> shift
                 s = h + CENTRE if abs(h) <= CENTRE else ESCAPE
@@ -132,10 +136,11 @@ def encode_plane(target, numbers, valid, middle, step, cells, levels, errors, ot
 
 @compiled
 def decode_plane(state, words, numbers, valid, middle, step, cells, levels, errors, other_levels, other_errors, form, tables,
-                 seen):
+                 seen, sums):
     """Decode a plane into `levels` and `errors`, and of cells into `numbers` int32 (height, width); return a status."""
     height, width = levels.shape[0] - 2 * MARGIN, levels.shape[1] - 2 * MARGIN
-    sums = np.empty((3, width), np.int64)
+    w, a = left_weights(form)
+    lowest, highest, scales, skews, shifts = np.int64(form.lowest), np.int64(form.highest), form.scales, form.skews, form.shifts
     masked, uniform, position = valid.size > 0, step > 0, 0
     state = np.int64(state)
     for y in range(height):
@@ -146,9 +151,10 @@ def decode_plane(state, words, numbers, valid, middle, step, cells, levels, erro
         u1 = u2 = u3 = np.int64(levels[m, 0])
         e1 = e2 = np.int64(errors[m, 0])
         for x in range(width):
-            p = predict(sums[0, x], u1, u2, u3, form)
-            level = rounded(p)
-            scale, k = classify(p, sums[1, x], sums[2, x], u1, u2, e1, e2, form)
+            p = predict(sums[0, x], w, (u1, u2, u3), lowest, highest)
+            level, mean = rounded(p), sums[2, x] + 2 * (u1 + u2)
+            scale = scale_class(activity_of(sums[1, x], a, e1, e2, mean), form.activity_shift, scales)
+            k = scale * form.skew_count + skew_class(12 * p - (mean << FRACTION_BITS), form.skew_shift, skews)
             u2, u3 = u1, u2
             e2 = e1
             centre = np.int64(0)
@@ -166,21 +172,24 @@ def decode_plane(state, words, numbers, valid, middle, step, cells, levels, erro
                 s, state, position = get_symbol(state, words, position, tables, seen, r)
             if s != 0:
                 s, state, position = get_symbol(state, words, position, tables, seen, k)
-                h, shift = s - CENTRE, form.shifts[scale]
+                h, shift = s - CENTRE, shifts[scale]
                 if s == ESCAPE:
                     h, length, state, position = get_escape(state, words, position)
                     if length + shift > LONGEST:
                         return TOO_LARGE
-                low, state, position = get_bits(state, words, position, shift)
+                if shift <= 16:
+                    low, state, position = get_few_bits(state, words, position, shift)
+                else:
+                    low, state, position = get_bits(state, words, position, shift)
                 q = (h << shift) + low - ((1 << shift) >> 1)
                 if uniform:
-                    u1 = min(max(level + q * step, form.lowest), form.highest)
+                    u1 = min(max(level + q * step, lowest), highest)
                 else:
                     if abs(q) > MOST_CELLS:
                         return TOO_LARGE
                     centre = cell_at(q, centre, cells)
                     numbers[y, x] = centre
-                    u1 = min(max(np.int64(cells.log[centre]) - middle, form.lowest), form.highest)
+                    u1 = min(max(np.int64(cells.log[centre]) - middle, lowest), highest)
             e1 = error_of(u1, p)
             levels[m, x + MARGIN], errors[m, x + MARGIN] = u1, e1
         if position > words.size:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..codec.jit import compiled
+from .loops import inlined
+
 from .symbols import COUNT_BITS, SYMBOLS, TOP
 
 BINS = 2048
@@ -78,13 +79,13 @@ def first_tables(shapes: np.ndarray, skew_count: int) -> np.ndarray:
     return np.concatenate([np.repeat(FIRST_TABLES[shapes], skew_count, axis=0), [FIRST_REPEAT] * 2])
 
 
-@compiled
+@inlined
 def scale_class(activity, shift, scales):
     """Class of the scale of an activity."""
     return np.int64(scales[min(max(activity >> shift, 0), BINS - 1)])
 
 
-@compiled
+@inlined
 def skew_class(difference, shift, skews):
     """Class of twelve times the prediction less the sum of the mean's taps."""
     return np.int64(skews[min(max((difference >> shift) + SKEW_BINS_BELOW, 0), BINS - 1)])

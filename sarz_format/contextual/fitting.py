@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..codec.jit import compiled
+from .loops import compiled
+
 from .cells import LOG_BITS, RATIO_BITS, Cells, Lattice, cell_of
-from .coder import error_of, predict, rounded
+from .coder import error_of, left_weights, predict, rounded
 from .contexts import BINS, SHAPES, SKEW_BINS_BELOW, classes_by_bin
 from .least_squares import add_products, solve
 from .parameters import ACTIVITY_BIAS_LIMIT, BIAS_LIMIT, SHIFT_LIMIT, Parameters
@@ -32,7 +33,7 @@ from .prediction import (
     sum_row,
 )
 
-SAMPLE_PIXELS = 32768
+SAMPLE_PIXELS, MOST_STRIDE = 16384, 16
 """About so many pixels are looked at."""
 
 SPREAD_OF_SYMBOLS = 1.8
@@ -59,10 +60,9 @@ def noisy(target, amplitude, lowest, highest, plane):
 
 
 @compiled
-def level_products(target, valid, plane, other, own_taps, other_taps, relative_to, stride, gram):
+def level_products(target, valid, plane, other, own_taps, other_taps, relative_to, stride, rows, gram):
     """Products of all taps, a constant and the target, of every `stride`-th row; relative to the mean if that is given."""
     size = gram.shape[0]
-    rows = np.empty((target.shape[1], size))
     own = own_taps.shape[0]
     for y in range(stride // 2, target.shape[0], stride):
         count = 0
@@ -85,17 +85,19 @@ def level_products(target, valid, plane, other, own_taps, other_taps, relative_t
 
 
 @compiled
-def open_loop(target, valid, plane, errors, other_levels, other_errors, form, step):
-    """Fill `errors` with the errors of predictions from `plane`."""
+def open_loop(target, valid, plane, errors, other_levels, other_errors, form, step, stride, sums):
+    """Fill `errors` with the errors of predictions from `plane`, in every `stride`-th row and the two above it."""
     width = target.shape[1]
-    sums = np.empty((3, width), np.int64)
+    w, lowest, highest = left_weights(form)[0], np.int64(form.lowest), np.int64(form.highest)
     for y in range(target.shape[0]):
+        if (stride // 2 - y) % stride > 2:
+            continue
         begin_row(errors, y)
         sum_row(y, plane, errors, other_levels, other_errors, form, sums)
         row = plane[y + MARGIN]
         for x in range(width):
             c = x + MARGIN
-            p = predict(sums[0, x], np.int64(row[c - 1]), np.int64(row[c - 2]), np.int64(row[c - 3]), form)
+            p = predict(sums[0, x], w, (np.int64(row[c - 1]), np.int64(row[c - 2]), np.int64(row[c - 3])), lowest, highest)
             if valid.size and not valid[y, x]:
                 errors[y + MARGIN, c] = errors[y + MARGIN, c - 1]
                 continue
@@ -111,10 +113,10 @@ def open_loop(target, valid, plane, errors, other_levels, other_errors, form, st
 
 @compiled
 def sample(target, numbers, valid, middle, step, cells, plane, errors, other_levels, other_errors, form, mean_taps, stride,
-           features, outcomes):
+           sums, features, outcomes):
     """Fill, a sampled pixel a row, `features` int64 (of the activity) and `outcomes` int64: error, skew, q; return how many."""
     width = target.shape[1]
-    sums = np.empty((3, width), np.int64)
+    w, lowest, highest = left_weights(form)[0], np.int64(form.lowest), np.int64(form.highest)
     n = 0
     for y in range(stride // 2, target.shape[0], stride):
         sum_row(y, plane, errors, other_levels, other_errors, form, sums)
@@ -123,7 +125,7 @@ def sample(target, numbers, valid, middle, step, cells, plane, errors, other_lev
             if valid.size and not valid[y, x]:
                 continue
             c = x + MARGIN
-            p = predict(sums[0, x], np.int64(row[c - 1]), np.int64(row[c - 2]), np.int64(row[c - 3]), form)
+            p = predict(sums[0, x], w, (np.int64(row[c - 1]), np.int64(row[c - 2]), np.int64(row[c - 3])), lowest, highest)
             mean = np.int64(0)
             for t in range(mean_taps.shape[0]):
                 mean += plane[r + mean_taps[t, 0], c + mean_taps[t, 1]]
@@ -173,22 +175,32 @@ def _quantiles(bins: np.ndarray, count: int) -> np.ndarray:
     return np.unique(np.minimum(np.searchsorted(ends, wanted, side="right"), BINS - 1)).astype(np.int64)
 
 
-def _activity_weights(features: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Coefficients of the activity and its constant, by squares relative to a guess of the error."""
-    guess = features[:, :4] @ np.array([0.15, 0.15, 0.08, 0.04])
-    weight = 1 / np.maximum(guess + errors.mean() * 0.1, 1)
-    rows = np.column_stack([features, np.ones(len(features)), errors]) * weight[:, None]
-    gram = np.zeros((rows.shape[1], rows.shape[1]))
-    add_products(rows, len(rows), gram)
-    return solve(gram)
+@compiled
+def _activity_rows(features, outcomes, least, rows):
+    """Fill `rows` with features, a constant and errors, relative to a guess of the error."""
+    for i in range(rows.shape[0]):
+        f = features[i]
+        weight = 1.0 / max(0.15 * (f[0] + f[1]) + 0.08 * f[2] + 0.04 * f[3] + least, 1.0)
+        for j in range(f.size):
+            rows[i, j] = f[j] * weight
+        rows[i, f.size] = weight
+        rows[i, f.size + 1] = outcomes[i, 0] * weight
 
 
-def _repeats(plane: np.ndarray) -> bool:
+@compiled
+def _activities(features, weights, bias, out):
+    for i in range(out.size):
+        total = bias
+        for j in range(weights.size):
+            total += features[i, j] * weights[j]
+        out[i] = total
+
+
+def _repeats(plane: np.ndarray, stride: int) -> bool:
     """Whether pixels repeat their left neighbours where those above do, as after nearest-neighbour resampling."""
     inside = plane[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    same = inside[:, 1:] == inside[:, :-1]
-    above = same[:-1]
-    return bool(above.any() and same[1:][above].mean() > 2 * same.mean() + 0.1)
+    same, above = (rows[:, 1:] == rows[:, :-1] for rows in (inside[1::stride], inside[:-1:stride]))
+    return bool(above.any() and same[above].mean() > 2 * same.mean() + 0.1)
 
 
 def fit(target: np.ndarray, numbers: np.ndarray, valid: np.ndarray, lattice: Lattice, cells: Cells, middle: int,
@@ -210,7 +222,7 @@ def fit(target: np.ndarray, numbers: np.ndarray, valid: np.ndarray, lattice: Lat
         Fit errors relative to the value: for positive values that vary by orders of magnitude.
     """
     height, width = target.shape
-    stride = min(max(height * width // SAMPLE_PIXELS, 1), 8)
+    stride = min(max(height * width // SAMPLE_PIXELS, 1), MOST_STRIDE)
     if valid.size:
         stride = max(1, int(stride * valid[stride // 2 :: stride].mean()))
         if not valid[stride // 2 :: stride].any():
@@ -219,7 +231,8 @@ def fit(target: np.ndarray, numbers: np.ndarray, valid: np.ndarray, lattice: Lat
     noisy(target, _half_step(lattice), lowest, highest, plane)
     others = 0 if first else len(OTHER_TAPS)
     gram = np.zeros((len(OWN_TAPS) + others + 2,) * 2)
-    level_products(target, valid, plane, other_levels, OWN, OTHER, -float(middle) if relative else -np.inf, stride, gram)
+    level_products(target, valid, plane, other_levels, OWN, OTHER, -float(middle) if relative else -np.inf, stride,
+                   np.empty((width, len(gram))), gram)
     found = solve(gram)
     weights = _limited(found[:-1], WEIGHT_BITS)
     bias = int(np.rint(found[-1] * (1 << WEIGHT_BITS)).clip(-BIAS_LIMIT, BIAS_LIMIT))
@@ -228,17 +241,21 @@ def fit(target: np.ndarray, numbers: np.ndarray, valid: np.ndarray, lattice: Lat
     parameters = Parameters(middle, lowest, highest, 0, weights, bias, np.zeros(errors_count, np.int64), 0, 0, 0, nothing,
                             nothing, np.zeros(1, np.int64), np.zeros(1, np.int64), False)
     form = parameters.form()
-    errors = empty_plane(target.shape)
-    open_loop(target, valid, plane, errors, other_levels, other_errors, form, lattice.step)
+    errors, sums = empty_plane(target.shape), np.empty((3, width), np.int64)
+    open_loop(target, valid, plane, errors, other_levels, other_errors, form, lattice.step, stride, sums)
     features = np.empty((-(-height // stride) * width, errors_count), np.int64)
     outcomes = np.empty((len(features), 3), np.int64)
     count = sample(target, numbers, valid, middle, lattice.step, cells, plane, errors, other_levels, other_errors, form, MEAN,
-                   stride, features, outcomes)
-    features, (error, skew, q) = features[:count], outcomes[:count].T
-    found = _activity_weights(features, error)
+                   stride, sums, features, outcomes)
+    error, skew, q = outcomes[:count].T.copy()
+    rows, gram = np.empty((count, errors_count + 2)), np.zeros((errors_count + 2,) * 2)
+    _activity_rows(features, outcomes, 0.1 * error.mean(), rows)
+    add_products(rows, count, gram)
+    found = solve(gram)
     activity_weights = _limited(found[:-1], ACTIVITY_BITS)
     activity_bias = int(np.rint(found[-1] * (1 << ACTIVITY_BITS)).clip(-ACTIVITY_BIAS_LIMIT, ACTIVITY_BIAS_LIMIT))
-    activity = (features * activity_weights).sum(axis=1) + activity_bias
+    activity = np.empty(count, np.int64)
+    _activities(features, activity_weights, activity_bias, activity)
     activity_shift, skew_shift = _bins_shift(activity, 0.995, BINS - 48), _bins_shift(np.abs(skew), 0.99, 1000)
     bins = (activity >> activity_shift).clip(0, BINS - 1)
     scale_thresholds = _quantiles(bins, classes[0])
@@ -246,7 +263,7 @@ def fit(target: np.ndarray, numbers: np.ndarray, valid: np.ndarray, lattice: Lat
     shifts, shapes = _tables(q, classes_by_bin(scale_thresholds)[bins], len(scale_thresholds) + 1)
     return Parameters(middle, lowest, highest, int(min(error.mean(), LARGEST_ERROR)), weights, bias, activity_weights,
                       activity_bias, activity_shift, skew_shift, scale_thresholds, skew_thresholds, shifts, shapes,
-                      lattice.step == 1 and not valid.size and _repeats(plane))
+                      lattice.step == 1 and not valid.size and _repeats(plane, stride))
 
 
 def _tables(q: np.ndarray, classes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

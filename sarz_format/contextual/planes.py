@@ -72,7 +72,7 @@ def encode_planes(values: np.ndarray, valid: np.ndarray | None, lattice: Lattice
         levels, errors = _margins(parameters, plane.shape)
         events = np.empty(EVENTS_A_PIXEL * plane.size, np.int32)
         count = encode_plane(target, numbers, mask, middle, lattice.step, cells, levels, errors, *others, parameters.form(),
-                             *_tables(parameters), events)
+                             *_tables(parameters), _sums(plane.shape), events)
         words = np.empty(count + 1, np.uint16)
         state, position = write_stream(events, count, words)
         parts += [number(count + 1 - position), int(state).to_bytes(4, "little"), words[position:].astype("<u2").tobytes()]
@@ -111,7 +111,7 @@ def decode_planes(data: bytes, shape: tuple[int, int, int], valid: np.ndarray | 
         levels, errors = _margins(parameters, shape[1:])
         numbers = NO_NUMBERS if lattice.step else np.zeros(shape[1:], np.int32)
         status = decode_plane(state, words, numbers, mask, parameters.middle, lattice.step, cells, levels, errors, *others,
-                              parameters.form(), *_tables(parameters))
+                              parameters.form(), *_tables(parameters), _sums(shape[1:]))
         if status != OK:
             raise SarzFormatError(f"contextual tile: {REASONS[status]}")
         decoded[band] = _values(levels, numbers, parameters.middle)
@@ -146,6 +146,11 @@ def _tables(parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
     """Tables before the first pixel, and how many symbols each has seen."""
     tables = first_tables(parameters.shapes, len(parameters.skew_thresholds) + 1)
     return tables, np.zeros(len(tables), np.int64)
+
+
+def _sums(shape: tuple[int, int]) -> np.ndarray:
+    """Room for the sums of a row."""
+    return np.empty((3, shape[1]), np.int64)
 
 
 def _values(levels: np.ndarray, numbers: np.ndarray, middle: int) -> np.ndarray:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..codec.jit import compiled
+from .loops import compiled
+
 
 MARGIN = 3
 WEIGHT_BITS, FRACTION_BITS, ACTIVITY_BITS = 14, 4, 12
@@ -62,7 +63,8 @@ def end_plane(plane):
     """Lower margin: the last row."""
     last = plane.shape[0] - MARGIN - 1
     for y in range(last + 1, last + 1 + MARGIN):
-        plane[y] = plane[last]
+        for x in range(plane.shape[1]):
+            plane[y, x] = plane[last, x]
 
 
 @compiled

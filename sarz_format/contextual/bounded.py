@@ -10,7 +10,7 @@ from ..errors import SarzOptionError
 from .cells import MAX_RATIO, MAX_STEP, MIN_RATIO, RATIO_BITS, Lattice
 from .planes import encode_planes
 
-CLASSES = 12, 4
+CLASSES = 8, 4
 STEPS_PER_DB = 1024
 MIN_BOUND_DB = 0.01
 SLACK_DB = 1e-6

@@ -9,7 +9,7 @@ from .cells import MAX_STEP, Lattice
 from .planes import decode_planes, encode_planes
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32")
-CLASSES = 16, 4
+CLASSES = 16, 3
 """Of scale and skew."""
 
 

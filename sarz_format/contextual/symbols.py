@@ -25,7 +25,7 @@ EVENTS_A_PIXEL = 8
 CENTRE, ESCAPE = 7, 15
 ESCAPE_ORDER, LENGTH_BITS, LONGEST = 2, 5, 33
 
-RATES = np.array([2] * 2 + [3] * 2 + [4] * 4 + [5] * 16 + [6] * 40 + [7] * 96 + [8] * 95 + [9], np.int32)
+RATES = np.array([6] * 24 + [7] * 64 + [8] * 128 + [9] * 512 + [10], np.int32)
 """How far a table moves, by how many symbols it has seen: by 1 / 2^rate of the distance."""
 
 LAST_RATE = RATES.size - 1

@@ -1,4 +1,5 @@
-"""The contextual coder's decoder in plain Python, written from docs/spec/contextual.md: the oracle of the compiled one."""
+"""The contextual coder's decoder in plain Python, written from docs/spec/contextual.md: the oracle of the compiled
+one."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ HALVES = [
     (7670, 6288, 3565, 1558, 640, 284, 127, 52, 54), (5569, 5010, 3678, 2262, 1230, 643, 347, 196, 451),
     (4111, 3880, 3270, 2478, 1713, 1104, 687, 427, 1523),
 ]
-OWN = [(0, -1), (0, -2), (0, -3), (-1, -3), (-1, -2), (-1, -1), (-1, 0), (-1, 1), (-1, 2), (-1, 3), (-2, -2), (-2, -1), (-2, 0),
-       (-2, 1), (-2, 2), (-3, -1), (-3, 0), (-3, 1)]
+OWN = [(0, -1), (0, -2), (0, -3), (-1, -3), (-1, -2), (-1, -1), (-1, 0), (-1, 1), (-1, 2), (-1, 3), (-2, -2), (-2, -1),
+       (-2, 0), (-2, 1), (-2, 2), (-3, -1), (-3, 0), (-3, 1)]
 OTHER = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-1, 1), (-1, -1), (1, -1), (1, 1)]
 MEAN = [(0, -1), (0, -1), (0, -2), (0, -2), (-1, -2), (-1, -1), (-1, 0), (-1, 1), (-1, 2), (-2, -1), (-2, 0), (-2, 1)]
 OUTER = [(0, -2), (-1, -2), (-1, 2), (-2, -1), (-2, 0), (-2, 1)]
@@ -198,8 +199,8 @@ def plain_plane(source: Bytes, step: int, cells: Cells | None, shape: tuple[int,
                 continue
             e = errors
             mean = sum(levels.around(y, x, MEAN))
-            features = [e.at(y, x - 1), e.at(y - 1, x), e.at(y - 1, x - 1) + e.at(y - 1, x + 1), sum(e.around(y, x, OUTER)),
-                        mean >> 2]
+            features = [e.at(y, x - 1), e.at(y - 1, x), e.at(y - 1, x - 1) + e.at(y - 1, x + 1),
+                        sum(e.around(y, x, OUTER)), mean >> 2]
             if others:
                 features += [others[1].at(y, x), sum(others[1].around(y, x, OTHER[1:5]))]
             activity = sum(map(int.__mul__, a, features)) + c

@@ -14,8 +14,8 @@ CLASSES = 8, 4
 STEPS_PER_DB = 1024
 MIN_BOUND_DB = 0.01
 SLACK_DB = 1e-6
-"""What a bound in decibels leaves for the conversion to float32: of linear values at most 2^-24 of them (5.2e-7 dB); whole
-steps of 1/1024 dB are float32 numbers up to 16384 dB."""
+"""What a bound in decibels leaves for the conversion to float32: of linear values at most 2^-24 of them (5.2e-7 dB);
+whole steps of 1/1024 dB are float32 numbers up to 16384 dB."""
 
 
 def step_of_decibels(bound_db: float, slack_db: float = SLACK_DB) -> int:
@@ -35,12 +35,13 @@ def encode_fixed_point(targets: np.ndarray, step: int, valid: np.ndarray | None 
     Parameters
     ----------
     targets
-        Float64 ``(bands, height, width)`` in units of the fixed point, not rounded: for decibels, 1/1024 dB. Integers result.
+        Float64 ``(bands, height, width)`` in units of the fixed point, not rounded: for decibels, 1/1024 dB.
+        Integers result.
     step
         From 1 to 2^24, in the same units.
     valid
-        bool of the same shape, or None if every pixel is valid. Targets of invalid pixels may be anything, NaN too; they take
-        no bytes and decode to some number in the range of their band's valid ones.
+        bool of the same shape, or None if every pixel is valid. Targets of invalid pixels may be anything, NaN too;
+        they take no bytes and decode to some number in the range of their band's valid ones.
 
     Raises
     ------
@@ -53,7 +54,8 @@ def encode_fixed_point(targets: np.ndarray, step: int, valid: np.ndarray | None 
 
 
 def encode_amplitudes(values: np.ndarray, bound_db: float, valid: np.ndarray | None = None) -> tuple[bytes, np.ndarray]:
-    """Code digital numbers of amplitude so that no valid one is off by more than a bound; return the bytes and what results.
+    """Code digital numbers of amplitude so that no valid one is off by more than a bound; return the bytes and what
+    results.
 
     Parameters
     ----------

@@ -3,8 +3,9 @@
 A *uniform* lattice has n itself as the value, in steps of whole numbers from the prediction: step 1 is lossless, step
 2 V + 1 keeps integers within V, and fixed-point decibels take a step of twice their bound.
 
-A lattice of *cells* has digital numbers of amplitude, and n their logarithm. A cell is a number and all those that lie within
-a ratio of it; the next cell begins where it ends. So the bound holds by construction, whatever the logarithm rounds to.
+A lattice of *cells* has digital numbers of amplitude, and n their logarithm. A cell is a number and all those that
+lie within a ratio of it; the next cell begins where it ends. So the bound holds by construction, whatever the
+logarithm rounds to.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from .loops import compiled
-
 
 LOG_BITS = 12
 LARGEST_NUMBER = 65535
@@ -45,14 +45,14 @@ class Lattice:
         uniform = 1 <= self.step <= MAX_STEP and self.ratio == self.largest == 0
         cells = self.step == 0 and MIN_RATIO <= self.ratio <= MAX_RATIO and 1 <= self.largest <= LARGEST_NUMBER
         if not (uniform or cells):
-            raise ValueError(f"lattice of step {self.step}, ratio {self.ratio}, largest number {self.largest}: out of range")
+            raise ValueError(f"lattice of step {self.step}, ratio {self.ratio}, largest {self.largest}: out of range")
 
 
 class Cells(NamedTuple):
     """Tables of a lattice of cells, empty for a uniform one.
 
-    By number, int32 (65536,): ``log`` n, ``bottom`` and ``top`` of its cell, ``after`` and ``before`` the centres of the cells
-    next to it. By n, int32 (65536,): ``centre``, the number nearest to it.
+    By number, int32 (65536,): ``log`` n, ``bottom`` and ``top`` of its cell, ``after`` and ``before`` the centres of
+    the cells next to it. By n, int32 (65536,): ``centre``, the number nearest to it.
     """
 
     log: np.ndarray

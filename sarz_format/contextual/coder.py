@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .loops import compiled, inlined
-
 from .cells import MOST_CELLS, cell_at, cell_of
 from .contexts import scale_class, skew_class
+from .loops import compiled, inlined
 from .prediction import (
-    ACTIVITY_BITS,
     FRACTION_BITS,
     LARGEST_ERROR,
     MARGIN,
@@ -19,16 +17,29 @@ from .prediction import (
     end_row,
     sum_row,
 )
-from .symbols import CENTRE, ESCAPE, LONGEST, LOWER, get_bits, get_escape, get_few_bits, get_symbol, put_bits, put_escape, put_symbol
+from .symbols import (
+    CENTRE,
+    ESCAPE,
+    LONGEST,
+    LOWER,
+    get_bits,
+    get_escape,
+    get_few_bits,
+    get_symbol,
+    put_bits,
+    put_escape,
+    put_symbol,
+)
 
 OK, OUT_OF_WORDS, LEFT_OVER, TOO_LARGE = 0, 1, 2, 3
-REASONS = {OUT_OF_WORDS: "the stream of a plane ends early", LEFT_OVER: "the stream of a plane does not end where its pixels do",
-           TOO_LARGE: "a difference is out of range"}
+REASONS = {OUT_OF_WORDS: "the stream of a plane ends early", TOO_LARGE: "a difference is out of range",
+           LEFT_OVER: "the stream of a plane does not end where its pixels do"}
 
 
 @inlined
 def predict(total, w, u, lowest, highest):
-    """The prediction with its fractional bits, from a row's sum, and weights and levels of the three pixels to the left."""
+    """The prediction with its fractional bits, from a row's sum, and weights and levels of the three pixels to the
+    left."""
     p = (total + w[0] * u[0] + w[1] * u[1] + w[2] * u[2]) >> (WEIGHT_BITS - FRACTION_BITS)
     return min(max(p, lowest << FRACTION_BITS), highest << FRACTION_BITS)
 
@@ -67,21 +78,22 @@ def repeat_table(levels, m, c, tables):
 
 
 @compiled
-def encode_plane(target, numbers, valid, middle, step, cells, levels, errors, other_levels, other_errors, form, tables, seen,
-                 sums, events):
+def encode_plane(target, numbers, valid, middle, step, cells, levels, errors, other_levels, other_errors, form, tables,
+                 seen, sums, events):
     """Code a plane; fill `levels`, `errors` and `events`; return the number of events.
 
     Parameters
     ----------
     target, numbers
-        Of a uniform lattice: values less `middle`, float64 (height, width), which is changed nowhere. Of cells: numbers, int32
-        (height, width), replaced by the decoded ones. The other one has no rows.
+        Of a uniform lattice: values less `middle`, float64 (height, width), which is changed nowhere. Of cells:
+        numbers, int32 (height, width), replaced by the decoded ones. The other one has no rows.
     valid
         bool (height, width), or no rows if all pixels are valid.
     """
     height, width = levels.shape[0] - 2 * MARGIN, levels.shape[1] - 2 * MARGIN
     w, a = left_weights(form)
-    lowest, highest, scales, skews, shifts = np.int64(form.lowest), np.int64(form.highest), form.scales, form.skews, form.shifts
+    lowest, highest = np.int64(form.lowest), np.int64(form.highest)
+    scales, skews, shifts = form.scales, form.skews, form.shifts
     masked, uniform, inverse, n = valid.size > 0, step > 0, 1.0 / max(step, 1), 0
     for y in range(height):
         m = y + MARGIN
@@ -135,12 +147,13 @@ def encode_plane(target, numbers, valid, middle, step, cells, levels, errors, ot
 
 
 @compiled
-def decode_plane(state, words, numbers, valid, middle, step, cells, levels, errors, other_levels, other_errors, form, tables,
-                 seen, sums):
+def decode_plane(state, words, numbers, valid, middle, step, cells, levels, errors, other_levels, other_errors, form,
+                 tables, seen, sums):
     """Decode a plane into `levels` and `errors`, and of cells into `numbers` int32 (height, width); return a status."""
     height, width = levels.shape[0] - 2 * MARGIN, levels.shape[1] - 2 * MARGIN
     w, a = left_weights(form)
-    lowest, highest, scales, skews, shifts = np.int64(form.lowest), np.int64(form.highest), form.scales, form.skews, form.shifts
+    lowest, highest = np.int64(form.lowest), np.int64(form.highest)
+    scales, skews, shifts = form.scales, form.skews, form.shifts
     masked, uniform, position = valid.size > 0, step > 0, 0
     state = np.int64(state)
     for y in range(height):

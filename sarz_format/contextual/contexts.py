@@ -1,4 +1,5 @@
-"""Which table a pixel's symbol has: classes of the scale and of the skew of its neighbourhood, and the tables' first counts.
+"""Which table a pixel's symbol has: classes of the scale and of the skew of its neighbourhood, and the tables' first
+counts.
 
 The *activity* is a linear form of the errors of pixels around, and says how wide the distribution is; the *skew* is how
 far the prediction lies from the mean around it. Both index a table of `BINS` classes made of thresholds that the
@@ -12,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from .loops import inlined
-
 from .symbols import COUNT_BITS, SYMBOLS, TOP
 
 BINS = 2048
@@ -30,7 +30,8 @@ _HALVES = (
     (5569, 5010, 3678, 2262, 1230, 643, 347, 196, 451),
     (4111, 3880, 3270, 2478, 1713, 1104, 687, 427, 1523),
 )
-"""How often a symbol is expected at first, of `TOTAL` - 16, by shape: symbols 7, 8 ... 14, and 15. 6 ... 0 are as 8 ... 14."""
+"""How often a symbol is expected at first, of `TOTAL` - 16, by shape: symbols 7, 8 ... 14, and 15. 6 ... 0 are as 8
+... 14."""
 
 
 def _first_tables() -> np.ndarray:
@@ -48,8 +49,8 @@ FIRST_REPEAT = np.array([0, TOP // 2] + [TOP] * (SYMBOLS - 2), np.int32)
 class Form(NamedTuple):
     """What the loops take of a plane's parameters; a NamedTuple, which compiled code can unpack.
 
-    `weights` int64 (18,), `other` (9,) and `other_activity` (2,) or both empty, `activity` (5,); `scales` and `skews` uint8
-    (`BINS`,), the class by bin; `shifts` int64, one a scale class.
+    `weights` int64 (18,), `other` (9,) and `other_activity` (2,) or both empty, `activity` (5,); `scales` and
+    `skews` uint8 (`BINS`,), the class by bin; `shifts` int64, one a scale class.
     """
 
     weights: np.ndarray
@@ -75,7 +76,8 @@ def classes_by_bin(thresholds: np.ndarray) -> np.ndarray:
 
 
 def first_tables(shapes: np.ndarray, skew_count: int) -> np.ndarray:
-    """Tables of a plane before its first pixel, int32 (scale classes x `skew_count` + 2, 16); the last two are of repeats."""
+    """Tables of a plane before its first pixel, int32 (scale classes x `skew_count` + 2, 16); the last two are of
+    repeats."""
     return np.concatenate([np.repeat(FIRST_TABLES[shapes], skew_count, axis=0), [FIRST_REPEAT] * 2])
 
 

@@ -28,7 +28,8 @@ def add_products(rows, count, gram):
 
 @compiled
 def solve(gram):
-    """Coefficients for the last column by the others, float64 (size - 1,), by Cholesky's method; all 0 if that fails."""
+    """Coefficients for the last column by the others, float64 (size - 1,), by Cholesky's method; all 0 if that
+    fails."""
     n = gram.shape[0] - 1
     lower = np.zeros((n, n))
     x = np.zeros(n)

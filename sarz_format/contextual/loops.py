@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numba
 
 from ..codec.jit import UNCACHED, _tolerate_full_disk
 
-UNCOUNTED = {"nogil": True, "_nrt": False}
+UNCOUNTED: dict[str, Any] = {"nogil": True, "_nrt": False}
 """Without numba's runtime: loops must not allocate arrays, and get theirs from the caller."""
 
 

@@ -32,8 +32,8 @@ def encode_integers(values: np.ndarray, bound: int = 0, valid: np.ndarray | None
     values
         ``(bands, height, width)`` of one of `DTYPES`.
     valid
-        bool of the same shape, or None if every pixel is valid. An invalid pixel takes no bytes and decodes to some number
-        between the smallest and largest valid ones of its band.
+        bool of the same shape, or None if every pixel is valid. An invalid pixel takes no bytes and decodes to some
+        number between the smallest and largest valid ones of its band.
 
     Raises
     ------
@@ -52,11 +52,12 @@ def encode_integers(values: np.ndarray, bound: int = 0, valid: np.ndarray | None
 
 def decode_integers(data: bytes, shape: tuple[int, int, int], dtype: np.dtype,
                     valid: np.ndarray | None = None) -> np.ndarray:
-    """Integers ``shape`` of `dtype` as `encode_integers` or `encode_amplitudes` coded them; SarzFormatError otherwise."""
+    """Integers ``shape`` of `dtype` as `encode_integers` or `encode_amplitudes` coded them; SarzFormatError
+    otherwise."""
     _, values = decode_planes(data, shape, valid)
     info = np.iinfo(dtype)
     if values.size and not info.min <= values.min() <= values.max() <= info.max:
-        raise SarzFormatError(f"contextual tile: values from {values.min()} to {values.max()} do not fit {np.dtype(dtype)}")
+        raise SarzFormatError(f"contextual tile: values {values.min()} to {values.max()} do not fit {np.dtype(dtype)}")
     return values.astype(dtype)
 
 

@@ -35,7 +35,8 @@ def encode_palette(values: np.ndarray, valid: np.ndarray | None = None) -> bytes
     return b"".join([number(table.size), number(len(packed)), packed, encode_lossless(indices, valid)])
 
 
-def decode_palette(data: bytes, shape: tuple[int, int, int], dtype: np.dtype, valid: np.ndarray | None = None) -> np.ndarray:
+def decode_palette(data: bytes, shape: tuple[int, int, int], dtype: np.dtype,
+                   valid: np.ndarray | None = None) -> np.ndarray:
     """Inverse of `encode_palette`: floats ``shape`` of `dtype`; raises SarzFormatError on anything else."""
     source, unsigned = Reader(data), np.dtype(f"u{np.dtype(dtype).itemsize}")
     size = source.number(LARGEST_TABLE, "the number of values")

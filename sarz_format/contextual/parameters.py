@@ -24,9 +24,9 @@ SHAPE_BITS = 3
 class Parameters:
     """Of a coded plane. Levels are values less ``middle``, from ``lowest`` (not above 0) to ``highest``.
 
-    ``weights`` int64 (27,) or (18,): own taps, then those of the plane before; ``activity`` int64 (7,) or (5,) likewise;
-    ``first_error`` stands above the first row. ``scale_thresholds`` (up to 15) and ``skew_thresholds`` (up to 3) rise;
-    ``shifts`` and ``shapes`` have one entry a scale class.
+    ``weights`` int64 (27,) or (18,): own taps, then those of the plane before; ``activity`` int64 (7,) or (5,)
+    likewise; ``first_error`` stands above the first row. ``scale_thresholds`` (up to 15) and ``skew_thresholds`` (up
+    to 3) rise; ``shifts`` and ``shapes`` have one entry a scale class.
     """
 
     middle: int
@@ -121,7 +121,8 @@ def pack_lattice(lattice: Lattice) -> bytes:
 def read_lattice(source: Reader) -> Lattice:
     """Inverse of `pack_lattice`; raises SarzFormatError on anything else."""
     step = source.number(1 << 40, "the step")
-    ratio, largest = (0, 0) if step else (source.number(1 << 40, "the ratio"), source.number(1 << 40, "the largest number"))
+    ratio = 0 if step else source.number(1 << 40, "the ratio")
+    largest = 0 if step else source.number(1 << 40, "the largest number")
     try:
         return Lattice(step, ratio, largest)
     except ValueError as exc:
@@ -162,11 +163,12 @@ def read_parameters(source: Reader, first: bool) -> Parameters | int:
     bias = source.signed(BIAS_LIMIT, "the bias")
     activity = source.weights(ERRORS + (0 if first else OTHER_ERRORS))
     activity_bias = source.signed(ACTIVITY_BIAS_LIMIT, "the activity's bias")
-    shifts = source.take(2)
-    if max(shifts) > SHIFT_LIMIT:
-        raise SarzFormatError(f"contextual tile: shifts of {shifts[0]} and {shifts[1]} bits, expected {SHIFT_LIMIT} at most")
+    activity_shift, skew_shift = source.take(2)
+    if max(activity_shift, skew_shift) > SHIFT_LIMIT:
+        raise SarzFormatError(f"contextual tile: shifts of {activity_shift} and {skew_shift} bits, expected {SHIFT_LIMIT} at most")
     scale_thresholds = source.rising(scales, "a threshold of the scale")
     skew_thresholds = source.rising(skews, "a threshold of the skew")
     classes = np.frombuffer(source.take(scales + 1), np.uint8).astype(np.int64)
-    return Parameters(middle, lowest, highest, first_error, weights, bias, activity, activity_bias, shifts[0], shifts[1],
-                      scale_thresholds, skew_thresholds, classes >> SHAPE_BITS, classes & SHAPES - 1, bool(flags & REPEATS))
+    return Parameters(middle, lowest, highest, first_error, weights, bias, activity, activity_bias,
+                      activity_shift, skew_shift, scale_thresholds, skew_thresholds, classes >> SHAPE_BITS,
+                      classes & SHAPES - 1, bool(flags & REPEATS))

@@ -45,7 +45,8 @@ def encode_planes(values: np.ndarray, valid: np.ndarray | None, lattice: Lattice
     Raises
     ------
     SarzOptionError
-        If a valid value of a uniform lattice is below -2^31 or above 2^32 - 1, or one of cells not in 1 ... its largest.
+        If a valid value of a uniform lattice is below -2^31 or above 2^32 - 1, or one of cells not in 1 ... its
+        largest.
     """
     cells, decoded, parts = cells_of(lattice), np.empty(values.shape, np.int64), [pack_lattice(lattice)]
     others = NO_NUMBERS, NO_NUMBERS
@@ -71,11 +72,12 @@ def encode_planes(values: np.ndarray, valid: np.ndarray | None, lattice: Lattice
         parts.append(pack_parameters(parameters))
         levels, errors = _margins(parameters, plane.shape)
         events = np.empty(EVENTS_A_PIXEL * plane.size, np.int32)
-        count = encode_plane(target, numbers, mask, middle, lattice.step, cells, levels, errors, *others, parameters.form(),
-                             *_tables(parameters), _sums(plane.shape), events)
+        count = encode_plane(target, numbers, mask, middle, lattice.step, cells, levels, errors, *others,
+                             parameters.form(), *_tables(parameters), _sums(plane.shape), events)
         words = np.empty(count + 1, np.uint16)
         state, position = write_stream(events, count, words)
-        parts += [number(count + 1 - position), int(state).to_bytes(4, "little"), words[position:].astype("<u2").tobytes()]
+        used = words[position:].astype("<u2")
+        parts += [number(used.size), int(state).to_bytes(4, "little"), used.tobytes()]
         decoded[band] = _values(levels, numbers, middle)
         others = levels, errors
     return b"".join(parts), decoded
@@ -110,8 +112,8 @@ def decode_planes(data: bytes, shape: tuple[int, int, int], valid: np.ndarray | 
         mask = NO_MASK if valid is None or valid[band].all() else np.ascontiguousarray(valid[band])
         levels, errors = _margins(parameters, shape[1:])
         numbers = NO_NUMBERS if lattice.step else np.zeros(shape[1:], np.int32)
-        status = decode_plane(state, words, numbers, mask, parameters.middle, lattice.step, cells, levels, errors, *others,
-                              parameters.form(), *_tables(parameters), _sums(shape[1:]))
+        status = decode_plane(state, words, numbers, mask, parameters.middle, lattice.step, cells, levels, errors,
+                              *others, parameters.form(), *_tables(parameters), _sums(shape[1:]))
         if status != OK:
             raise SarzFormatError(f"contextual tile: {REASONS[status]}")
         decoded[band] = _values(levels, numbers, parameters.middle)

@@ -1,8 +1,8 @@
 """Prediction of a pixel from what is decoded before it: a linear form of integers, fitted by the encoder.
 
-A plane is worked on as *levels*: values less a number near their mean, int32, with a margin of `MARGIN` pixels. Whatever
-rows above and the other plane contribute is summed for a whole row at once (`sum_row`); only the three pixels to the left
-remain for the loop over pixels.
+A plane is worked on as *levels*: values less a number near their mean, int32, with a margin of `MARGIN` pixels.
+Whatever rows above and the other plane contribute is summed for a whole row at once (`sum_row`); only the three
+pixels to the left remain for the loop over pixels.
 
 Linear prediction fitted by least squares and sent with the picture: TMW (Meyer and Tischer 1997), MRP (Matsuda et al.
 2005, doi:10.1109/TIP.2005.852197); the errors around a pixel as its context: CALIC (Wu and Memon 1997,
@@ -15,7 +15,6 @@ import numpy as np
 
 from .loops import compiled
 
-
 MARGIN = 3
 WEIGHT_BITS, FRACTION_BITS, ACTIVITY_BITS = 14, 4, 12
 """Fractional bits of a weight, of a prediction and an error, and of a weight of the activity."""
@@ -27,12 +26,13 @@ OWN_TAPS = ((0, -1), (0, -2), (0, -3), *((-1, dx) for dx in range(-3, 4)), *((-2
 OTHER_TAPS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-1, 1), (-1, -1), (1, -1), (1, 1))
 """The same of the plane before."""
 
-MEAN_TAPS = ((0, -1), (0, -1), (0, -2), (0, -2), (-1, -2), (-1, -1), (-1, 0), (-1, 1), (-1, 2), (-2, -1), (-2, 0), (-2, 1))
+MEAN_TAPS = ((0, -1), (0, -1), (0, -2), (0, -2), (-1, -2), (-1, -1), (-1, 0), (-1, 1), (-1, 2),
+             (-2, -1), (-2, 0), (-2, 1))
 """Twelve pixels whose sum stands for the level of the neighbourhood."""
 
 ERRORS, OTHER_ERRORS = 5, 2
-"""Weights of the activity: W, N, NW + NE, the outer six, a quarter of the sum of `MEAN_TAPS`; then, of the errors of the
-plane before, the same pixel and its four neighbours."""
+"""Weights of the activity: W, N, NW + NE, the outer six, a quarter of the sum of `MEAN_TAPS`; then, of the errors of
+the plane before, the same pixel and its four neighbours."""
 
 LARGEST_ERROR = 2**31 - 1
 ROUNDING = 1 << (WEIGHT_BITS - FRACTION_BITS - 1)
@@ -113,7 +113,8 @@ def _add_other_errors(e0, e1, e2, a, out):
 
 @compiled
 def sum_row(y, levels, errors, other_levels, other_errors, form, sums):
-    """What does not depend on row `y` itself, into `sums` int64 (3, width): prediction, activity, sum of `MEAN_TAPS`."""
+    """What does not depend on row `y` itself, into `sums` int64 (3, width): prediction, activity, sum of
+    `MEAN_TAPS`."""
     m = y + MARGIN
     _sum_levels(levels[m - 1], levels[m - 2], levels[m - 3], form.weights, form.bias + ROUNDING, sums[0])
     _sum_errors(errors[m - 1], errors[m - 2], form.activity, form.activity_bias, sums[1])

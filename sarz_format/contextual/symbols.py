@@ -12,7 +12,6 @@ import numpy as np
 
 from .loops import compiled, inlined
 
-
 SYMBOLS, PRECISION, COUNT_BITS = 16, 15, 7
 TOTAL = 1 << PRECISION
 TOP = (TOTAL - SYMBOLS) << COUNT_BITS
@@ -39,7 +38,8 @@ def start_of(tables, k, s):
 
 @inlined
 def find_symbol(tables, k, slot):
-    """The symbol of table `k` that has a slot: halving finds it faster than sixteen comparisons, which are not vectorised."""
+    """The symbol of table `k` that has a slot: halving finds it faster than sixteen comparisons, which are not
+    vectorised."""
     s = ((tables[k, 8] >> COUNT_BITS) + 8 <= slot) * 8
     s += ((tables[k, s + 4] >> COUNT_BITS) + s + 4 <= slot) * 4
     s += ((tables[k, s + 2] >> COUNT_BITS) + s + 2 <= slot) * 2
@@ -51,9 +51,10 @@ def find_symbol(tables, k, slot):
 def adapt(tables, seen, k, s):
     """Move table `k` towards symbol `s`."""
     count = seen[k]
-    rate = np.int32(np.int64(RATES[count]) & 15)  # A shift that is known to be short, and a loop whose length is not known,
+    # A shift that is known to be short and a loop whose length is not known are what it takes for vector instructions.
+    rate = np.int32(np.int64(RATES[count]) & 15)
     seen[k] = min(count + 1, LAST_RATE)
-    row = tables[k]  # are what it takes for vector instructions.
+    row = tables[k]
     for j in range(row.size):
         goal = np.int32(TOP) if j > s else np.int32(0)
         row[j] += np.int32(goal - row[j]) >> rate

@@ -1,10 +1,12 @@
-"""Bits and speed of the contextual coder against SZ3, SPERR and LERC (bounds in decibels) and JPEG XL (lossless integers).
+"""Bits and speed of the contextual coder against SZ3, SPERR and LERC (bounds in decibels) and JPEG XL (lossless
+integers).
 
     python tests/benchmarks/contextual.py FOLDER [--tile SIZE]
 
-Every codec gets whole bands (or tiles of SIZE), the bounded ones the decibel image as float32; real bytes of both. Where a raster
-has invalid pixels, the others get their band's median there, and our bytes include a deflated mask. A peer whose error is
-above the bound is asked for less until it is not. Speeds are million samples a second of CPU time of one thread.
+Every codec gets whole bands (or tiles of SIZE), the bounded ones the decibel image as float32; real bytes of both.
+Where a raster has invalid pixels, the others get their band's median there, and our bytes include a deflated mask. A
+peer whose error is above the bound is asked for less until it is not. Speeds are million samples a second of CPU
+time of one thread.
 """
 
 from __future__ import annotations
@@ -135,7 +137,8 @@ def measure(raster: Raster, tile: int | None) -> dict[str, dict[str, Row]]:
             task = found["lossless"]
             task[OURS].append(ours_lossless(raster, window))
             task["JPEG XL e7"] += [jpeg_xl(np.ascontiguousarray(band)) for band in raster.values[window]]
-    return {task: {name: tuple(map(sum, zip(*rows))) for name, rows in codecs.items()} for task, codecs in found.items()}
+    return {task: {name: tuple(map(sum, zip(*rows))) for name, rows in codecs.items()}
+            for task, codecs in found.items()}
 
 
 def main() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,7 +193,8 @@ def hostile(**changes: object) -> bytes:
     fields = {"middle": 0, "lowest": -(1 << 31), "highest": (1 << 31) - 1, "first_error": (1 << 31) - 1,
               "weights": np.full(18, -32768), "bias": 1 << 50, "activity": np.full(5, 32767),
               "activity_bias": -(1 << 56), "activity_shift": 60, "skew_shift": 60,
-              "scale_thresholds": np.full(15, 2047), "skew_thresholds": np.zeros(3, np.int64), "shifts": np.full(16, 31),
+              "scale_thresholds": np.full(15, 2047), "skew_thresholds": np.zeros(3, np.int64),
+              "shifts": np.full(16, 31),
               "shapes": np.full(16, 7), "repeats": True}
     plane = pack_parameters(Parameters(**{**fields, **changes}))
     return number(1) + plane + number(90) + b"\xff" * 184
@@ -342,3 +345,36 @@ def test_an_index_beyond_the_table_is_refused() -> None:
     zeros, ones = (encode_lossless(np.full((1, 4, 4), v, np.uint32)) for v in (0, 1))
     with pytest.raises(SarzFormatError, match="of a table of 1"):
         decode_palette(data[: -len(zeros)] + ones, (1, 4, 4), np.dtype(np.float32))
+
+
+EXAMPLE = bytes.fromhex(
+    "01 11 16 01 31 10 0020 0000 0000 0000 0000 0000 0020 0000 0000 0000 0000 0000 0000 0000 0000 0000 0000 0000 00"
+    "0008 0008 0000 0000 0000 00 0c 00 14 04 0d 03 d99f6900 e597 8422 a101")
+
+
+def test_the_worked_example_of_the_specification() -> None:
+    assert decode_integers(EXAMPLE, (1, 2, 4), np.dtype(np.uint8)).tolist() == [[[10, 12, 11, 10], [11, 13, 60, 11]]]
+    assert plain_decode(EXAMPLE, (1, 2, 4)) == [[[10, 12, 11, 10], [11, 13, 60, 11]]]
+
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "contextual.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_golden_bytes_decode_for_ever(name: str) -> None:
+    """Frozen: another result is another version of the format."""
+    golden = GOLDEN[name]
+    values = np.array(golden["values"], golden["dtype"])
+    data = bytes.fromhex(golden["bytes"])
+    assert np.array_equal(decode_integers(data, values.shape, values.dtype), values)
+    assert plain_decode(data, values.shape) == values.tolist()
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_golden_bytes_are_written_again(name: str) -> None:
+    """Not frozen: an encoder that chooses other parameters needs new golden bytes beside the old ones."""
+    golden = GOLDEN[name]
+    original = np.array(golden["original"], golden["dtype"])
+    bound_db, bound = golden.get("bound_db"), golden.get("bound", 0)
+    data, _ = encode_integers(original, bound) if bound_db is None else encode_amplitudes(original, bound_db)
+    assert data.hex() == golden["bytes"]

@@ -28,7 +28,7 @@ from .prediction import (
 from .sampling import MEAN, OTHER, OWN, activities, activity_rows, level_products, noisy, open_loop, sample
 
 NONE = np.zeros(0, np.int64)
-SAMPLE_PIXELS, MOST_STRIDE = 16384, 16
+SAMPLE_PIXELS, MOST_STRIDE = 8192, 16
 """About so many pixels are looked at."""
 
 SPREAD_OF_SYMBOLS = 1.8

@@ -46,7 +46,8 @@ def encode_fixed_point(targets: np.ndarray, step: int, valid: np.ndarray | None 
     Raises
     ------
     SarzOptionError
-        On a step out of range, or a valid target that is not finite, below -2^31 or above 2^32 - 1.
+        On a step out of range, or a valid target that is not finite, below -2^31 or above 2^32 - 1, or 2^32
+        or more from another one of its band.
     """
     if not 1 <= step <= MAX_STEP:
         raise SarzOptionError(f"step {step}: expected 1 to {MAX_STEP}")

@@ -31,6 +31,9 @@ NONE = np.zeros(0, np.int64)
 SAMPLE_PIXELS, MOST_STRIDE = 8192, 16
 """About so many pixels are looked at."""
 
+PIXELS_A_CLASS = 128, 1024
+"""Of scale and skew: classes of fewer pixels in the sample cost more than they win."""
+
 SPREAD_OF_SYMBOLS = 1.8
 """A class whose differences spread by more than twice this, in steps, has its lowest bits coded raw."""
 
@@ -113,8 +116,9 @@ def fit(target: np.ndarray, numbers: np.ndarray, valid: np.ndarray, lattice: Lat
     activities(features, activity_weights, activity_bias, activity)
     activity_shift, skew_shift = _bins_shift(activity, 0.995, BINS - 48), _bins_shift(np.abs(skew), 0.99, 1000)
     bins = (activity >> activity_shift).clip(0, BINS - 1)
-    scale_thresholds = _quantiles(bins, classes[0])
-    skew_thresholds = _quantiles(((skew >> skew_shift) + SKEW_BINS_BELOW).clip(0, BINS - 1), classes[1])
+    scales, skews = (min(most, size // share + 1) for most, share in zip(classes, PIXELS_A_CLASS))
+    scale_thresholds = _quantiles(bins, scales)
+    skew_thresholds = _quantiles(((skew >> skew_shift) + SKEW_BINS_BELOW).clip(0, BINS - 1), skews)
     shifts, shapes = _tables(q, classes_by_bin(scale_thresholds)[bins], len(scale_thresholds) + 1)
     return replace(parameters, first_error=int(min(error.mean(), LARGEST_ERROR)), activity=activity_weights,
                    activity_bias=activity_bias, activity_shift=activity_shift, skew_shift=skew_shift,

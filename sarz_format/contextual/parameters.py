@@ -165,7 +165,7 @@ def read_parameters(source: Reader, first: bool) -> Parameters | int:
     activity_bias = source.signed(ACTIVITY_BIAS_LIMIT, "the activity's bias")
     activity_shift, skew_shift = source.take(2)
     if max(activity_shift, skew_shift) > SHIFT_LIMIT:
-        raise SarzFormatError(f"contextual tile: shifts of {activity_shift} and {skew_shift} bits, expected {SHIFT_LIMIT}")
+        raise SarzFormatError(f"contextual tile: shifts {activity_shift}, {skew_shift}: expected up to {SHIFT_LIMIT}")
     scale_thresholds = source.rising(scales, "a threshold of the scale")
     skew_thresholds = source.rising(skews, "a threshold of the skew")
     classes = np.frombuffer(source.take(scales + 1), np.uint8).astype(np.int64)

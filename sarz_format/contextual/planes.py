@@ -131,7 +131,10 @@ def _range(values: np.ndarray, lattice: Lattice) -> tuple[int, int]:
     lowest, highest = (MIDDLE_LIMITS if lattice.step else (1, lattice.largest))
     if not lowest <= low <= high <= highest:
         raise SarzOptionError(f"values from {low} to {high}: expected {lowest} to {highest}")
-    return int(np.floor(low)), int(np.ceil(high))
+    lowest, highest = int(np.floor(low)), int(np.ceil(high))
+    if highest - lowest >= 1 << 32:
+        raise SarzOptionError(f"values from {low} to {high}: expected a range below 2^32")
+    return lowest, highest
 
 
 def _middle(values: np.ndarray, lowest: int, highest: int) -> int:

@@ -1,4 +1,4 @@
-"""Writes contextual_golden.json: ``python tests/make_contextual_golden.py``. Old entries must decode for ever: keep them."""
+"""Writes contextual_golden.json: ``python tests/make_contextual_golden.py``. Old entries decode for ever: keep them."""
 
 from __future__ import annotations
 

@@ -27,6 +27,12 @@ NO_NUMBERS = np.zeros((0, 0), np.int32)
 NO_MASK = np.zeros((0, 0), bool)
 
 
+Surroundings = tuple[np.ndarray, np.ndarray]
+"""Levels and errors of a plane, int32 with margins."""
+
+NO_PLANE: Surroundings = (NO_NUMBERS, NO_NUMBERS)
+
+
 def encode_planes(values: np.ndarray, valid: np.ndarray | None, lattice: Lattice, classes: tuple[int, int],
                   relative: bool) -> tuple[bytes, np.ndarray]:
     """Code planes; return the bytes and int64 ``(bands, height, width)`` as they will be decoded.
@@ -45,41 +51,13 @@ def encode_planes(values: np.ndarray, valid: np.ndarray | None, lattice: Lattice
     Raises
     ------
     SarzOptionError
-        If a valid value of a uniform lattice is below -2^31 or above 2^32 - 1, or one of cells not in 1 ... its
-        largest.
+        If a valid value of a uniform lattice is below -2^31 or above 2^32 - 1, or two of a band are 2^32 or more apart;
+        if one of cells is not in 1 ... the lattice's largest.
     """
-    cells, decoded, parts = cells_of(lattice), np.empty(values.shape, np.int64), [pack_lattice(lattice)]
-    others = NO_NUMBERS, NO_NUMBERS
+    decoded, parts, before = np.empty(values.shape, np.int64), [pack_lattice(lattice)], NO_PLANE
     for band, plane in enumerate(values):
-        mask = NO_MASK if valid is None or valid[band].all() else np.ascontiguousarray(valid[band])
-        lowest, highest = _range(plane[mask] if mask.size else plane, lattice)
-        if lowest == highest:
-            parts.append(pack_constant(lowest))
-            others = empty_plane(plane.shape), empty_plane(plane.shape)
-            decoded[band] = lowest
-            continue
-        numbers, n = NO_NUMBERS, plane
-        if not lattice.step:
-            numbers = (np.where(mask, plane, 1) if mask.size else plane).astype(np.int32)
-            n, (lowest, highest) = cells.log[numbers], cells.log[[lowest, highest]].tolist()
-        target = n.astype(np.float64)
-        middle = _middle(target[mask] if mask.size else target, lowest, highest)
-        target -= middle
-        if mask.size:
-            target[~mask] = 0.0
-        parameters = fit(target, numbers, mask, lattice, cells, middle, lowest - middle, highest - middle, *others,
-                         first=band == 0, classes=classes, relative=relative)
-        parts.append(pack_parameters(parameters))
-        levels, errors = _margins(parameters, plane.shape)
-        events = np.empty(EVENTS_A_PIXEL * plane.size, np.int32)
-        count = encode_plane(target, numbers, mask, middle, lattice.step, cells, levels, errors, *others,
-                             parameters.form(), *_tables(parameters), _sums(plane.shape), events)
-        words = np.empty(count + 1, np.uint16)
-        state, position = write_stream(events, count, words)
-        used = words[position:].astype("<u2")
-        parts += [number(used.size), int(state).to_bytes(4, "little"), used.tobytes()]
-        decoded[band] = _values(levels, numbers, middle)
-        others = levels, errors
+        data, decoded[band], before = _encode(plane, _mask(valid, band), lattice, before, classes, relative)
+        parts.append(data)
     return b"".join(parts), decoded
 
 
@@ -89,38 +67,72 @@ def decode_planes(data: bytes, shape: tuple[int, int, int], valid: np.ndarray | 
     Raises
     ------
     SarzFormatError
-        On anything else. Bytes damaged by chance may also decode to other values, between -2^31 and 2^32 - 1.
+        On anything else. Bytes damaged by chance may also decode to other values, of less than 35 bits.
     """
-    source, decoded = Reader(data), np.empty(shape, np.int64)
+    source, decoded, before = Reader(data), np.empty(shape, np.int64), NO_PLANE
     lattice = read_lattice(source)
-    cells, others = cells_of(lattice), (NO_NUMBERS, NO_NUMBERS)
     for band in range(shape[0]):
-        parameters = read_parameters(source, band == 0)
-        if isinstance(parameters, int):
-            if not lattice.step and not 1 <= parameters <= lattice.largest:
-                raise SarzFormatError(f"contextual tile: a number is {parameters}, expected 1 to {lattice.largest}")
-            others = empty_plane(shape[1:]), empty_plane(shape[1:])
-            decoded[band] = parameters
-            continue
-        if parameters.repeats and lattice.step != 1:
-            raise SarzFormatError("contextual tile: repeats in a lattice of other steps than 1")
-        count = source.number(EVENTS_A_PIXEL * shape[1] * shape[2], "the number of words")
-        state = int.from_bytes(source.take(4), "little")
-        words = np.frombuffer(source.take(2 * count), "<u2").astype(np.uint16)
-        if state < LOWER:
-            raise SarzFormatError("contextual tile: the state of a stream is below 2^16")
-        mask = NO_MASK if valid is None or valid[band].all() else np.ascontiguousarray(valid[band])
-        levels, errors = _margins(parameters, shape[1:])
-        numbers = NO_NUMBERS if lattice.step else np.zeros(shape[1:], np.int32)
-        status = decode_plane(state, words, numbers, mask, parameters.middle, lattice.step, cells, levels, errors,
-                              *others, parameters.form(), *_tables(parameters), _sums(shape[1:]))
-        if status != OK:
-            raise SarzFormatError(f"contextual tile: {REASONS[status]}")
-        decoded[band] = _values(levels, numbers, parameters.middle)
-        others = levels, errors
+        decoded[band], before = _decode(source, shape[1:], _mask(valid, band), lattice, before)
     if source.at != len(data):
         raise SarzFormatError(f"contextual tile of {len(data)} bytes: {len(data) - source.at} left over")
     return lattice, decoded
+
+
+def _encode(plane: np.ndarray, mask: np.ndarray, lattice: Lattice, before: Surroundings, classes: tuple[int, int],
+            relative: bool) -> tuple[bytes, np.ndarray | int, Surroundings]:
+    """Bytes of a plane, its values as decoded, and its surroundings; `before` are those of the plane before."""
+    lowest, highest = _range(plane[mask] if mask.size else plane, lattice)
+    if lowest == highest:
+        return pack_constant(lowest), lowest, (empty_plane(plane.shape), empty_plane(plane.shape))
+    cells, numbers, n = cells_of(lattice), NO_NUMBERS, plane
+    if not lattice.step:
+        numbers = (np.where(mask, plane, 1) if mask.size else plane).astype(np.int32)
+        n, (lowest, highest) = cells.log[numbers], cells.log[[lowest, highest]].tolist()
+    target = n.astype(np.float64)
+    middle = _middle(target[mask] if mask.size else target, lowest, highest)
+    target -= middle
+    if mask.size:
+        target[~mask] = 0.0
+    parameters = fit(target, numbers, mask, lattice, cells, middle, lowest - middle, highest - middle, *before,
+                     first=before is NO_PLANE, classes=classes, relative=relative)
+    levels, errors = _before_the_first_row(parameters, plane.shape)
+    events = np.empty(EVENTS_A_PIXEL * plane.size, np.int32)
+    count = encode_plane(target, numbers, mask, middle, lattice.step, cells, levels, errors, *before, parameters.form(),
+                         *_tables(parameters), _sums(plane.shape), events)
+    words = np.empty(count + 1, np.uint16)
+    state, position = write_stream(events, count, words)
+    used = words[position:].astype("<u2")
+    data = [pack_parameters(parameters), number(used.size), int(state).to_bytes(4, "little"), used.tobytes()]
+    return b"".join(data), _values(levels, numbers, middle), (levels, errors)
+
+
+def _decode(source: Reader, shape: tuple[int, int], mask: np.ndarray, lattice: Lattice,
+            before: Surroundings) -> tuple[np.ndarray | int, Surroundings]:
+    """Values of the next plane and its surroundings."""
+    parameters = read_parameters(source, before is NO_PLANE)
+    if isinstance(parameters, int):
+        if not lattice.step and not 1 <= parameters <= lattice.largest:
+            raise SarzFormatError(f"contextual tile: a number is {parameters}, expected 1 to {lattice.largest}")
+        return parameters, (empty_plane(shape), empty_plane(shape))
+    if parameters.repeats and lattice.step != 1:
+        raise SarzFormatError("contextual tile: repeats in a lattice of another step than 1")
+    count = source.number(EVENTS_A_PIXEL * shape[0] * shape[1], "the number of words")
+    state = int.from_bytes(source.take(4), "little")
+    words = np.frombuffer(source.take(2 * count), "<u2").astype(np.uint16)
+    if state < LOWER:
+        raise SarzFormatError("contextual tile: the state of a stream is below 2^16")
+    levels, errors = _before_the_first_row(parameters, shape)
+    numbers = NO_NUMBERS if lattice.step else np.zeros(shape, np.int32)
+    status = decode_plane(state, words, numbers, mask, parameters.middle, lattice.step, cells_of(lattice), levels,
+                          errors, *before, parameters.form(), *_tables(parameters), _sums(shape))
+    if status != OK:
+        raise SarzFormatError(f"contextual tile: {REASONS[status]}")
+    return _values(levels, numbers, parameters.middle), (levels, errors)
+
+
+def _mask(valid: np.ndarray | None, band: int) -> np.ndarray:
+    """A band's mask as the loops take it: without rows if every pixel is valid."""
+    return NO_MASK if valid is None or valid[band].all() else np.ascontiguousarray(valid[band])
 
 
 def _range(values: np.ndarray, lattice: Lattice) -> tuple[int, int]:
@@ -142,7 +154,7 @@ def _middle(values: np.ndarray, lowest: int, highest: int) -> int:
     return int(min(max(int(np.rint(values.mean())), lowest, highest - (2**31 - 1)), highest, lowest + 2**31))
 
 
-def _margins(parameters: Parameters, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _before_the_first_row(parameters: Parameters, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Levels and errors before the first row."""
     return empty_plane(shape), empty_plane(shape, parameters.first_error)
 

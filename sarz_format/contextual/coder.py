@@ -84,9 +84,10 @@ def encode_plane(target, numbers, valid, middle, step, cells, levels, errors, ot
 
     Parameters
     ----------
-    target, numbers
-        Of a uniform lattice: values less `middle`, float64 (height, width), which is changed nowhere. Of cells:
-        numbers, int32 (height, width), replaced by the decoded ones. The other one has no rows.
+    target
+        Values (of cells: their logarithms) less `middle`, float64 (height, width).
+    numbers
+        Of cells: numbers, int32 (height, width), replaced by the decoded ones. Otherwise without rows.
     valid
         bool (height, width), or no rows if all pixels are valid.
     """

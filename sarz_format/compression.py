@@ -18,6 +18,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from .compress_report import compress_report, raw_bytes
 from .container_writer import ContainerWriter
 from .errors import (
     LargeTileWarning,
@@ -35,7 +36,6 @@ from .memory import COMPRESSING, memory_errors
 from .metadata import RasterMetadata
 from .output import check_output, refuse_overwriting
 from .radiometry import BandRadiometry, checked_dtype, checked_scale, choose_offset_db, detect_scale
-from .compress_report import compress_report, raw_bytes
 from .reports import CompressReport
 from .roles import lossless_bands
 from .sampling import Sample, scaled_values, take_sample
@@ -57,8 +57,8 @@ Progress = Callable[[int, int], None]
 def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, quality: int | None = None,
              rmse_db: float | None = None, ratio: float | None = None, bpp: float | None = None, lossless: bool = False,
              scale: str = "auto", tile_size: int = 512, indexes: Sequence[int] | int | None = None,
-             nodata: float | None = None, model: str = "auto", device: str = "auto", batch_size: int | str = "auto", overwrite: bool = False,
-             progress: Progress | None = None) -> CompressReport:
+             nodata: float | None = None, model: str = "auto", device: str = "auto", batch_size: int | str = "auto",
+             overwrite: bool = False, progress: Progress | None = None) -> CompressReport:
     """Compress a raster to a .sarz file; unless it is lossless, every tile is decoded again to measure the error.
 
     Parameters

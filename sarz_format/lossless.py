@@ -59,7 +59,7 @@ class LosslessEncoder:
                 progress((row + 1) * self.grid.cols, self.grid.rows * self.grid.cols)
 
     def _pack(self, values: np.ndarray, row: int, key: tuple[int, int]) -> tuple[bytes, bytes]:
-        """Coarse and detail part of a tile, from the values ``(bands, height, width)`` of its row; `key` is ``(group, column)``."""
+        """Coarse and detail part of the tile at `key` (group, column), from values ``(bands, height, width)`` of its row."""
         group, col = key
         box, bands = self.grid.tile(row, col), list(self.header.groups[group].bands)
         tile = values[bands, :, box.col0 : box.col1]

@@ -26,6 +26,7 @@ from .jobs import Job, check_summary, compress_jobs
 @options.rmse_db_opt
 @options.ratio_opt
 @options.bpp_opt
+@options.lossless_opt
 @click.option(
     "--scale",
     type=click.Choice(["auto", "amplitude", "intensity", "db"]),
@@ -59,6 +60,7 @@ def compress(
     rmse_db: float | None,
     ratio: float | None,
     bpp: float | None,
+    lossless: bool,
     scale: str,
     tile_size: int,
     bidx: tuple[int, ...],
@@ -73,16 +75,17 @@ def compress(
 ) -> None:
     """Compress a raster to a .sarz file, or several into a directory.
 
-    INPUT is whatever rasterio opens, URLs included. OUTPUT must end in .sarz. Each file is decoded again as it is
-    written, and the report gives the error measured so.
+    INPUT is whatever rasterio opens, URLs included. OUTPUT must end in .sarz. Unless it is lossless, each file is
+    decoded again as it is written, and the report gives the error measured so.
 
     \b
       rio sarcodec compress scene.tif scene.sarz
       rio sarcodec compress scene.tif small.sarz --quality 30 --bidx 1
       rio sarcodec compress scene.tif half_a_db.sarz --rmse-db 0.5
+      rio sarcodec compress scene.tif exact.sarz --lossless
       rio sarcodec compress *.tif -o compressed --summary summary.json
     """
-    options.one_target(quality, rmse_db, ratio, bpp)
+    options.one_target(quality, rmse_db, ratio, bpp, lossless)
     jobs = compress_jobs(files, output)
     check_summary(summary, jobs, overwrite)
     with ctx.obj["env"]:
@@ -98,6 +101,7 @@ def compress(
                 rmse_db=rmse_db,
                 ratio=ratio,
                 bpp=bpp,
+                lossless=lossless,
                 scale=scale,
                 tile_size=tile_size,
                 indexes=list(bidx) or None,

@@ -90,11 +90,14 @@ TARGETS = ("quality", "rmse_db", "ratio", "bpp")
 """Parameters of ``compress`` that exclude one another."""
 
 
-def one_target(quality: int | None, rmse_db: float | None, ratio: float | None, bpp: float | None) -> None:
+def one_target(quality: int | None, rmse_db: float | None, ratio: float | None, bpp: float | None,
+               lossless: bool) -> None:
     """Raise MisuseError if more than one of them is given."""
     given = [f"--{name.replace('_', '-')}" for name, value in zip(TARGETS, (quality, rmse_db, ratio, bpp)) if value is not None]
+    given += ["--lossless"] * lossless
     if len(given) > 1:
-        raise MisuseError(f"{' and '.join(given)} exclude each other; give one of --quality, --rmse-db, --ratio and --bpp")
+        raise MisuseError(f"{' and '.join(given)} exclude each other; give one of --quality, --rmse-db, --ratio, --bpp and "
+                          "--lossless")
 
 
 rmse_db_opt = click.option(
@@ -113,6 +116,13 @@ ratio_opt = click.option(
 
 bpp_opt = click.option(
     "--bpp", type=PositiveNumber(), metavar="X", help="Instead of a quality: bits of the file a pixel and band."
+)
+
+
+lossless_opt = click.option(
+    "--lossless",
+    is_flag=True,
+    help="Instead of a quality: every pixel comes back to the bit. No model is used.",
 )
 
 

@@ -13,9 +13,9 @@ def compress_text(report: dict[str, Any]) -> str:
         f"{report['input']} -> {report['output']}",
         f"  raster   {_shape_text(report)}, {report['scale']} ({report['scale_reason']})",
         f"  size     {sizes}, 1:{report['ratio']:.1f}, {report['bpp']:.3f} bits a pixel and band",
-        f"  error    {_error_text(report)}, {_quality_text(report)}",
+        f"  error    {_outcome_text(report)}",
     ]
-    if len(report["bands"]) > 1:
+    if len(report["bands"]) > 1 and not report["lossless"]:
         lines += [f"  band {number:<4}{_error_text(band)}" for number, band in enumerate(report["bands"], 1)]
     lines.append(f"  tiles    {_tiles_text(report)}, {_effort_text(report)}")
     return "\n".join(lines + _note_lines(report))
@@ -47,6 +47,10 @@ def _error_text(errors: dict[str, Any]) -> str:
     if rmse_db is None or math.isnan(rmse_db):
         return "nothing to measure (no pixel went through the model)"
     return f"RMSE {rmse_db:.3f} dB, bias {errors['bias_db']:+.3f} dB, worst {errors['max_error_db']:.2f} dB"
+
+
+def _outcome_text(report: dict[str, Any]) -> str:
+    return "none: lossless" if report["lossless"] else f"{_error_text(report)}, {_quality_text(report)}"
 
 
 def _quality_text(report: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .mask import EXACT, NODATA, VALID, classify
+from .mask import EXACT, NODATA, VALID, ZERO, classify
 from .metadata import RasterMetadata
 from .radiometry import BandRadiometry
 from .statistics import BandStatistics
@@ -77,8 +77,8 @@ def agreement_of(
     wanted = np.ones(classes.shape, bool) if intact is None else intact
     expected = classify(original, radiometry.to_pixels(original)[1], radiometry.nodata)
     reclassed = wanted & (classes != expected)
-    if lossless:  # What could have been coded is EXACT where a tile has no latents; its bits are compared below.
-        reclassed &= ~((classes == EXACT) & (expected == VALID))
+    if lossless:  # What could have been coded, or is zero, may be EXACT; its bits are compared below.
+        reclassed &= ~((classes == EXACT) & ((expected == VALID) | (expected == ZERO)))
     differ = wanted & (_bits(original) != _bits(decoded))
     changed = differ if lossless else differ & (classes != VALID) & ~((classes == NODATA) & (expected == NODATA))
     statistics, worst = BandStatistics(), None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +14,11 @@ from .target import RMSE_DB, TOLERANCE, Target
 
 if TYPE_CHECKING:
     from .encoder import Encoder
+    from .lossless import LosslessEncoder
 
 
-def compress_report(source: str, output: str, header: Header, encoder: Encoder, size: int,
-                    seconds: float) -> CompressReport:
+def compress_report(source: str, output: str, header: Header, encoder: Encoder | LosslessEncoder,
+                    size: int, seconds: float) -> CompressReport:
     """What came of a compression to `size` bytes; its notes are those of the header, then those on a missed target."""
     metadata, raw = header.metadata, raw_bytes(header)
     total = _errors(sum(encoder.statistics, BandStatistics()))
@@ -33,7 +34,8 @@ def compress_report(source: str, output: str, header: Header, encoder: Encoder, 
         tiles=header.grid.rows * header.grid.cols * len(header.groups), empty_tiles=encoder.empty_tiles,
         fallback_tiles=encoder.fallback_tiles, seconds=seconds, scale=header.scale, scale_reason=header.scale_reason,
         quality=header.quality, arithmetic=encoder.arithmetic, notes=notes, timings=encoder.timings, target=target,
-        tile_qualities=reached.qualities, arithmetic_refused=encoder.arithmetic_refused)
+        tile_qualities=reached.qualities, arithmetic_refused=encoder.arithmetic_refused,
+        lossless=header.lossless)
 
 
 def raw_bytes(header: Header) -> int:

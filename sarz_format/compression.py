@@ -18,6 +18,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from .compress_report import compress_report, raw_bytes
 from .container_writer import ContainerWriter
 from .errors import (
     LargeTileWarning,
@@ -29,13 +30,12 @@ from .errors import (
 )
 from .footprint import LARGE_TILE, compression_bytes
 from .gdal_cache import bounded_gdal_cache
-from .groups import model_groups
+from .groups import groups_without_models, model_groups
 from .header import Header
 from .memory import COMPRESSING, memory_errors
 from .metadata import RasterMetadata
 from .output import check_output, refuse_overwriting
 from .radiometry import BandRadiometry, checked_dtype, checked_scale, choose_offset_db, detect_scale
-from .compress_report import compress_report, raw_bytes
 from .reports import CompressReport
 from .roles import lossless_bands
 from .sampling import Sample, scaled_values, take_sample
@@ -45,7 +45,9 @@ from .weights import models_for_compression
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
+    from .encoder import Encoder
     from .grid import Box
+    from .lossless import LosslessEncoder
     from .rate_control import RateControl
     from .weights import ModelInfo
 
@@ -53,11 +55,11 @@ Progress = Callable[[int, int], None]
 
 
 def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, quality: int | None = None,
-             rmse_db: float | None = None, ratio: float | None = None, bpp: float | None = None, scale: str = "auto",
-             tile_size: int = 512, indexes: Sequence[int] | int | None = None, nodata: float | None = None,
-             model: str = "auto", device: str = "auto", batch_size: int | str = "auto", overwrite: bool = False,
-             progress: Progress | None = None) -> CompressReport:
-    """Compress a raster to a .sarz file, decoding every tile again to measure the error.
+             rmse_db: float | None = None, ratio: float | None = None, bpp: float | None = None, lossless: bool = False,
+             scale: str = "auto", tile_size: int = 512, indexes: Sequence[int] | int | None = None,
+             nodata: float | None = None, model: str = "auto", device: str = "auto", batch_size: int | str = "auto",
+             overwrite: bool = False, progress: Progress | None = None) -> CompressReport:
+    """Compress a raster to a .sarz file; unless it is lossless, every tile is decoded again to measure the error.
 
     Parameters
     ----------
@@ -73,6 +75,9 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
         Bytes of the raw array over bytes of the file.
     bpp
         Bits of the file a band pixel.
+    lossless
+        Store every band of every tile so that it comes back to the bit; instead of a quality or a target. No model is
+        needed, and `model`, `device` and `batch_size` have no effect.
     scale
         What the pixels are: "amplitude", "intensity", "db", or "auto".
     tile_size
@@ -104,20 +109,25 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
         If a target is missed by more than 5 %: the nearest that can be is written.
     """
     started = time.perf_counter()
-    quality, target = asked_for(quality, rmse_db=rmse_db, ratio=ratio, bpp=bpp)
+    quality, target = asked_for(quality, lossless, rmse_db=rmse_db, ratio=ratio, bpp=bpp)
     checked_scale(scale)
     if isinstance(tile_size, bool) or int(tile_size) != tile_size or tile_size % 64 or not 64 <= tile_size <= 4096:
         raise SarzOptionError(f"tile size {tile_size}: expected a multiple of 64 from 64 to 4096")
-    models = models_for_compression(model)
+    models = {} if lossless else models_for_compression(model)
     with bounded_gdal_cache(), opened_raster(src) as dataset, memory_errors(dataset.name, COMPRESSING):
         refuse_overwriting([dataset.name, *dataset.files], dst)
         bands = _checked_indexes(indexes, dataset)
         metadata = _metadata(dataset, bands, nodata)
-        lossless = lossless_bands(metadata.descriptions, metadata.colorinterp)
-        chosen, reason, radiometry = _radiometry(dataset, bands, metadata, scale, lossless)
-        header = Header(metadata, int(tile_size), chosen, reason, tuple(r.offset_db for r in radiometry), quality,
-                        model_groups(metadata.descriptions, models, lossless),
-                        (*_lossless_notes(metadata, lossless), *_notes(dataset, bands)), target)
+        exact = lossless_bands(metadata.descriptions, metadata.colorinterp)
+        chosen, reason, radiometry = _radiometry(dataset, bands, metadata, scale, exact)
+        if lossless:
+            header = Header(metadata, int(tile_size), chosen, reason, (0,) * len(bands), quality,
+                            groups_without_models(metadata.descriptions, exact), tuple(_notes(dataset, bands)),
+                            lossless=True)
+        else:
+            header = Header(metadata, int(tile_size), chosen, reason, tuple(r.offset_db for r in radiometry), quality,
+                            model_groups(metadata.descriptions, models, exact),
+                            (*_lossless_notes(metadata, exact), *_notes(dataset, bands)), target)
         if tile_size >= LARGE_TILE:
             _warn_of_memory(dataset.name, header)
         control = None
@@ -125,17 +135,27 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
             check_output(dst, overwrite)
             header, control = _planned(dataset, bands, header, radiometry, models, device, batch_size)
         with ContainerWriter(dst, header, overwrite=overwrite) as writer:
-            from .codec.device import resolve_batch, resolve_device
-            from .encoder import Encoder
-
-            where = resolve_device(device)
-            encoder = Encoder(header, radiometry, models, where, resolve_batch(batch_size, where), control)
+            encoder = _encoder(header, radiometry, models, device, batch_size, control)
             encoder.encode(lambda row: _read_row(dataset, bands, header, row), writer, progress or _no_progress)
             size = writer.finish(encoder.statistics)
         report = compress_report(dataset.name, os.fspath(dst), header, encoder, size, time.perf_counter() - started)
         for note in report.notes[len(header.notes):]:
             warnings.warn(TargetWarning(f"{dataset.name}: {note}"), stacklevel=2)
         return report
+
+
+def _encoder(header: Header, radiometry: list[BandRadiometry], models: dict[int, ModelInfo], device: str,
+             batch_size: int | str, control: RateControl | None) -> Encoder | LosslessEncoder:
+    """What codes the raster of a header."""
+    if header.lossless:
+        from .lossless import LosslessEncoder
+
+        return LosslessEncoder(header)
+    from .codec.device import resolve_batch, resolve_device
+    from .encoder import Encoder
+
+    where = resolve_device(device)
+    return Encoder(header, radiometry, models, where, resolve_batch(batch_size, where), control)
 
 
 def _planned(dataset: DatasetReader, bands: list[int], header: Header, radiometry: list[BandRadiometry],

@@ -22,15 +22,13 @@ from .memory import READING, memory_errors
 from .radiometry import BandRadiometry
 from .read_statistics import ReadStatistics
 from .reader_options import DEFAULT_CACHE_BYTES
-from .timing import Stages
+from .reports import NO_ARITHMETIC
 from .tiles import LoadedTile, TileCache, TileLoader
+from .timing import Stages
 from .weights import find_model
 
 TilesAndPixels = tuple[Mapping[tuple[int, int], LoadedTile], np.ndarray]
 """Tiles by ``(row, col)``, and a strip's pixels int16 ``(bands, height, width)``, none where all tiles are EMPTY."""
-
-NO_ARITHMETIC = "none"
-"""What reports call the arithmetic where no tile went through a network."""
 
 ON_DAMAGE = ("raise", "mask", "list")
 MIN_PIECE = 64

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,14 +33,11 @@ from .measure import badly_served, band_errors
 from .radiometry import BandRadiometry
 from .reached import Reached
 from .statistics import BandStatistics
-from .strips import Strip, make_strip
+from .strips import RowReader, Strip, make_strip, read_ahead
 from .target import RMSE_DB
 from .timing import Stages
 from .trial import Trial
 from .weights import ModelInfo
-
-RowReader = Callable[[int], np.ndarray]
-"""Values ``(bands, height, width)`` of a row of tiles."""
 
 
 @dataclass(slots=True)
@@ -123,13 +119,8 @@ class Encoder:
 
     def _strips(self, read_row: RowReader) -> Generator[Strip]:
         """Prepared strips in order; the next one is read while the caller works."""
-        with ThreadPoolExecutor(1, thread_name_prefix="sarz-read") as reader:
-            ahead = reader.submit(read_row, 0)
-            for row in range(self.grid.rows):
-                with self._stages("wait for input"):
-                    values = ahead.result()
-                if row + 1 < self.grid.rows:
-                    ahead = reader.submit(read_row, row + 1)
+        with contextlib.closing(read_ahead(read_row, self.grid.rows, self._stages)) as rows:
+            for row, values in enumerate(rows):
                 with self._stages("prepare pixels"):
                     strip = make_strip(self.header, self.radiometry, row, values)
                 with self._stages("try tiny tiles and noise"):

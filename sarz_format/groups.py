@@ -9,6 +9,9 @@ from .header import BandGroup
 from .roles import is_angle
 from .weights import ModelInfo
 
+NO_MODEL = "none", "0" * 64
+"""Id and SHA-256 that a lossless file has for the models it does not need."""
+
 PAIRS = (("VV", "VH"), ("HH", "HV"))
 """Co-polarised band first: the order the pair model was trained with."""
 
@@ -48,3 +51,8 @@ def model_groups(descriptions: Sequence[str | None], models: Mapping[int, ModelI
     """Band groups with the model that codes each."""
     return tuple(BandGroup(bands, models[len(bands)].id, models[len(bands)].weights_sha256)
                  for bands in group_bands(descriptions, apart))
+
+
+def groups_without_models(descriptions: Sequence[str | None], apart: Collection[int] = ()) -> tuple[BandGroup, ...]:
+    """Band groups of a lossless file."""
+    return tuple(BandGroup(bands, *NO_MODEL) for bands in group_bands(descriptions, apart))

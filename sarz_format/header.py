@@ -35,7 +35,7 @@ _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _REQUIRED = frozenset({"metadata", "tile_size", "scale", "scale_reason", "offsets_db", "quality", "groups"})
-_KEYS = _REQUIRED | {"notes", "target"}
+_KEYS = _REQUIRED | {"notes", "target", "lossless"}
 _GROUP_KEYS = frozenset({"bands", "model", "weights_sha256"})
 
 
@@ -72,6 +72,8 @@ class Header:
     """What the writer wants readers to know: fallbacks, warnings."""
     target: Target | None = None
     """What was asked for instead of a quality."""
+    lossless: bool = False
+    """Whether every tile is EMPTY and FALLBACK, so that all pixels come back to the bit; quality then means nothing."""
 
     @property
     def grid(self) -> TileGrid:
@@ -157,7 +159,8 @@ def _to_json(header: Header) -> dict[str, Any]:
             for group in header.groups
         ],
     }
-    optional = {"notes": list(header.notes), "target": header.target and header.target.to_json()}
+    optional = {"notes": list(header.notes), "target": header.target and header.target.to_json(),
+                "lossless": header.lossless}
     return value | {key: item for key, item in optional.items() if item}
 
 
@@ -180,7 +183,16 @@ def _from_json(value: Any) -> Header:
         groups=_groups(value["groups"], metadata.count),
         notes=tuple(checked_text(note, "notes") for note in checked_list(value.get("notes", []), "notes")),
         target=Target.from_json(value["target"]) if "target" in value else None,
+        lossless=_lossless(value),
     )
+
+
+def _lossless(value: dict[str, Any]) -> bool:
+    if value.get("lossless", True) is not True:
+        raise SarzFormatError(f"lossless is {shown(value['lossless'])}, expected true or no such key")
+    if "lossless" in value and "target" in value:
+        raise SarzFormatError("the header has a target and is lossless, expected one of them")
+    return "lossless" in value
 
 
 def _groups(value: Any, count: int) -> tuple[BandGroup, ...]:

@@ -110,6 +110,11 @@ def checked_tile_count(grid: TileGrid, groups: int) -> int:
     return count
 
 
+def check_lossless(index: TileIndex) -> None:
+    """Raise SarzFormatError, which names the tile, unless all are EMPTY and FALLBACK, as in a lossless file."""
+    _require(index, index.entries["flags"] == KNOWN_FLAGS, "the header says lossless, expected flags EMPTY and FALLBACK")
+
+
 def unpack_index(
     data: bytes, grid: TileGrid, groups: int, coarse_section: tuple[int, int], detail_section: tuple[int, int]
 ) -> TileIndex:

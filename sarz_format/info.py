@@ -30,6 +30,7 @@ def describe(container: Container, tiles: bool = False) -> dict[str, Any]:
         "scale_reason": header.scale_reason,
         "quality": header.quality,
         "target": header.target and header.target.to_json(),
+        "lossless": header.lossless,
         "tile_qualities": _tile_qualities(container.index),
         "tile_size": header.tile_size,
         "models": [_describe_group(header, group) for group in range(len(header.groups))],
@@ -55,7 +56,7 @@ def format_text(description: dict[str, Any]) -> str:
         f"  scale       {d['scale']}: {d['scale_reason']}",
         f"  error       {_error_text(d['error'])}",
         f"  tiles       {_counts_text(d['tiles'])}",
-        *(_model_text(model) for model in d["models"]),
+        *(_model_text(model) for model in d["models"] if not d["lossless"]),
         f"  place       {_place_text(d)}",
         *(_band_text(band) for band in d["bands"]),
         *(f"  tag         {key}={value}" for key, value in d.get("tags", {}).get("", {}).items()),
@@ -142,6 +143,8 @@ def _tile_qualities(index: TileIndex) -> dict[str, int] | None:
 
 
 def _coding_text(d: dict[str, Any]) -> str:
+    if d["lossless"]:
+        return "lossless"
     if d["target"] is None:
         return f"quality {d['quality']}"
     used = d["tile_qualities"]

@@ -52,7 +52,8 @@ def part_limits(height: int, width: int, bands: int, itemsize: int) -> tuple[int
     hyperlatents = -(-rows // HYPER) * -(-cols // HYPER) * HYPER_CHANNELS
     positions = rows * cols * bands
     planes = bands * (1 + deflate_limit(-(-height * width // 4)))
-    values = bands * deflate_limit(height * width * itemsize)  # exact values, or a lossless copy, which is no longer
+    # Exact values, or a lossless copy, whose method byte and DEFLATE are no longer.
+    values = bands * deflate_limit(height * width * itemsize)
     gains = -(-height // GAIN_BLOCK) * -(-width // GAIN_BLOCK)
     corrections = bands * (CORRECTION_BYTES + GAIN_BYTES * gains + 3 * height * width)
     coarse = planes + _stream_limit(hyperlatents + len(LOWEST) * positions) + LENGTH_BYTES * (bands + 2)

@@ -18,6 +18,10 @@ def _finite(value: Any) -> Any:
     return value
 
 
+NO_ARITHMETIC = "none"
+"""What reports call the arithmetic where no tile went through a network."""
+
+
 @dataclass(frozen=True)
 class _Report:
     def to_json(self) -> dict[str, Any]:
@@ -33,7 +37,8 @@ class CompressReport(_Report):
     tiles of band groups, as `empty_tiles` and `fallback_tiles` do. `target` has what was asked for instead of a quality
     (`kind`, `value`) and what was `reached`, None without one; for an RMSE also the coded tiles that are over 5 % off it
     (`tiles_above`, `tiles_below`). `tile_qualities` has min, median and max of the coded tiles, None without one.
-    `arithmetic_refused` says why faster arithmetics than `arithmetic` were not used, a sentence each.
+    `arithmetic_refused` says why faster arithmetics than `arithmetic` were not used, a sentence each. `lossless` says that
+    every pixel comes back to the bit.
     """
 
     input: str
@@ -63,6 +68,7 @@ class CompressReport(_Report):
     target: dict[str, Any] | None = None
     tile_qualities: dict[str, int] | None = None
     arithmetic_refused: list[str] = field(default_factory=list)
+    lossless: bool = False
 
 
 @dataclass(frozen=True)

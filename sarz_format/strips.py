@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +14,10 @@ from .grid import BLOCK, Box, TileGrid
 from .header import Header
 from .mask import VALID, classify
 from .radiometry import BandRadiometry
+from .timing import Stages
+
+RowReader = Callable[[int], np.ndarray]
+"""Values ``(bands, height, width)`` of a row of tiles."""
 
 
 @dataclass(slots=True)
@@ -39,6 +45,18 @@ class Strip:
         """Let go of all but the latents, which the next strip's decoding still needs."""
         self.values = self.classes = self.pixels = np.empty((0, 0, 0))
         self.segments = {}
+
+
+def read_ahead(read_row: RowReader, rows: int, stages: Stages) -> Generator[np.ndarray]:
+    """Values of the rows in order; the next one is read while the caller works."""
+    with ThreadPoolExecutor(1, thread_name_prefix="sarz-read") as reader:
+        ahead = reader.submit(read_row, 0)
+        for row in range(rows):
+            with stages("wait for input"):
+                values = ahead.result()
+            if row + 1 < rows:
+                ahead = reader.submit(read_row, row + 1)
+            yield values
 
 
 def make_strip(header: Header, radiometry: list[BandRadiometry], row: int, values: np.ndarray) -> Strip:

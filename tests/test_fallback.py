@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sarz_format.errors import SarzFormatError
-from sarz_format.fallback import decode_lossless, encode_lossless
+from sarz_format.fallback import CONTEXTUAL, DEFLATE, PALETTE, decode_lossless, encode_lossless
+from sarz_format.part_limits import deflate_limit
 from sarz_format.radiometry import DTYPES
 
 SHAPES = st.tuples(st.integers(1, 2), st.integers(1, 12), st.integers(1, 12))
@@ -55,15 +58,56 @@ def test_smooth_values_become_small() -> None:
 
 
 def test_the_layout() -> None:
-    """Differences to the left, the first column to the row above; low bytes of all values, then high bytes."""
+    """The method; differences to the left, the first column to the row above; low bytes of all values, then high bytes."""
     values = np.array([[[0x0102, 0x0103], [0x0102, 0x0001]]], np.uint16)
-    assert zlib.decompress(encode_lossless(values), -15) == bytes([0x02, 1, 0, 0xFF, 0x01, 0, 0, 0xFE])
+    data = encode_lossless(values)
+    assert data[0] == DEFLATE
+    assert zlib.decompress(data[1:], -15) == bytes([0x02, 1, 0, 0xFF, 0x01, 0, 0, 0xFE])
+
+
+def test_the_shortest_method_is_taken() -> None:
+    rng = np.random.default_rng(5)
+    speckle = np.rint(100 * np.sqrt(rng.gamma(4, 1 / 4, (2, 64, 80)))).astype(np.uint16)
+    ramp = np.arange(2 * 64 * 80, dtype=np.float32).reshape(2, 64, 80)
+    noise = rng.integers(0, 1 << 64, (1, 64, 80), np.uint64, endpoint=False)
+    for values, method in ((speckle, CONTEXTUAL), (speckle.astype(np.uint64), DEFLATE), (noise, DEFLATE),
+                           (speckle * np.float32(0.01), PALETTE), (speckle * 0.01, PALETTE), (ramp, DEFLATE),
+                           (np.zeros((1, 1, 1), np.uint8), DEFLATE), (np.zeros((1, 300, 300), np.int8), CONTEXTUAL)):
+        data = encode_lossless(values)
+        assert data[0] == method
+        assert decode_lossless(data, values.shape, values.dtype).tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_other_methods_are_refused(dtype: str) -> None:
+    integer, narrow = np.dtype(dtype).kind in "iu", np.dtype(dtype).itemsize <= 4
+    allowed = {DEFLATE, CONTEXTUAL if integer else PALETTE} if narrow or not integer else {DEFLATE}
+    for method in range(256):
+        known = method in allowed
+        reason = "lossless tile|contextual tile" if known else f"method {method}, expected 0.* for {dtype}"
+        with pytest.raises(SarzFormatError, match=reason):
+            decode_lossless(bytes([method]) + b"\xff" * 30, (1, 4, 5), np.dtype(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_copy_is_longer_than_deflate_and_a_byte(dtype: str) -> None:
+    for shape in ((1, 1, 1), (2, 9, 7), (1, 64, 64)):
+        raw = np.random.default_rng(1).integers(0, 256, (*shape, np.dtype(dtype).itemsize), dtype=np.uint8)
+        values = raw.view(dtype)[..., 0]
+        assert len(encode_lossless(values)) <= shape[0] * deflate_limit(values[0].nbytes)
+
+
+def test_numba_is_imported_by_the_methods_that_need_it_only() -> None:
+    code = ("import sys, numpy as np; from sarz_format.fallback import decode_lossless, encode_lossless as e; "
+            "v = np.zeros((1, 9, 9), np.uint64); decode_lossless(e(v), v.shape, v.dtype); "
+            "sys.exit('numba' in sys.modules or 'torch' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_damaged_data_is_a_format_error() -> None:
     values = np.arange(600, dtype=np.float32).reshape(2, 15, 20)
     data = encode_lossless(values)
-    for bad in (b"", data[:-3], data + b"\0", b"\xff" * 40):
+    for bad in (b"", data[:1], data[:-3], data + b"\0", b"\xff" * 40, b"\0" + b"\xff" * 40):
         with pytest.raises(SarzFormatError, match="lossless tile"):
             decode_lossless(bad, values.shape, values.dtype)
     for shape in ((2, 15, 19), (2, 15, 21), (1, 15, 20)):
@@ -75,4 +119,4 @@ def test_a_bomb_is_not_inflated() -> None:
     coder = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = coder.compress(bytes(1 << 26)) + coder.flush()
     with pytest.raises(SarzFormatError, match="256 bytes"):
-        decode_lossless(bomb, (1, 8, 8), np.dtype("float32"))
+        decode_lossless(bytes([DEFLATE]) + bomb, (1, 8, 8), np.dtype("float32"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numba
 
@@ -11,13 +12,14 @@ UNCACHED = ("compiled code cannot be kept ({reason}): loops are compiled anew in
             "set NUMBA_CACHE_DIR to a folder with space that can be written")
 
 
-def compiled(function: Callable) -> Callable:
-    """``numba.njit`` without the GIL; cached on disk, or not (said in a warning) where no folder can be written."""
+def compiled(function: Callable, **options: Any) -> Callable:
+    """``numba.njit`` with `options`, without the GIL; cached on disk, or not (said in a warning) where no folder can be
+    written."""
     try:
-        loop = numba.njit(cache=True, nogil=True)(function)
+        loop = numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError as exc:
         warnings.warn(UNCACHED.format(reason=exc), RuntimeWarning, stacklevel=2)
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, **options)(function)
     _tolerate_full_disk(loop)
     return loop
 

@@ -77,13 +77,13 @@ def network_outputs(network: Network, arithmetic: Arithmetic) -> dict[str, np.nd
             "hidden_trunk": arithmetic.hidden(h, trunked, trunk).permute(0, 2, 3, 1).numpy().astype(np.uint8),
             "raw": arithmetic.raw(h, layer).permute(0, 2, 3, 1).numpy().astype(np.int32),
         }
-    pixels = noise(3, (1, 1, 40, 48), -6000, 6000).astype(np.int16)
-    latents = noise(4, (1, 5, 6, 64), -2000, 2000).astype(np.int16)
+    pixels = noise(3, (1, 1, 80, 96), -6000, 6000).astype(np.int16)
+    latents = noise(4, (1, 5, 6, 256), -2000, 2000).astype(np.int16)
     frame = Frame(1, 0, 0, 2)
     outputs |= {
         "analysis": network.analysis(pixels, frame),
         "synthesis": network.synthesis(latents, frame),
-        "hyper_analysis": network.hyper_analysis(noise(5, (1, 8, 8, 64), -2000, 2000).astype(np.int16)),
+        "hyper_analysis": network.hyper_analysis(noise(5, (1, 8, 8, 256), -2000, 2000).astype(np.int16)),
         "hyper_synthesis": network.hyper_synthesis(noise(6, (1, 2, 2, 32), -127, 127).astype(np.int8)).astype(np.int32),
     }
     return {name: np.ascontiguousarray(value) for name, value in outputs.items()}

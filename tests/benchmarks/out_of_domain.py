@@ -19,7 +19,8 @@ from pathlib import Path
 
 import sarz
 from curves import ImageCurves, Point, format_number, format_table
-from peers import JPEG_2000, measure_peer
+from peer_codecs import JPEG_2000
+from peers import measure_peer
 from rasterio.errors import NotGeoreferencedWarning
 from rasters import Raster, load_raster
 from unusual_rasters import write_crop, write_unusual

@@ -10,7 +10,8 @@ import torch
 from scipy.special import ndtr
 
 from sarz_format.codec.lapping import lap_analysis
-from sarz_format.codec.latents import normalised, quantise_coarse, rates_of, table_numbers
+from sarz_format.codec.coarse import quantise_coarse
+from sarz_format.codec.latents import normalised, rates_of, table_numbers
 from sarz_format.codec.model import (
     CONTEXT_BITS,
     HYPER_CHANNELS,
@@ -123,8 +124,10 @@ def observe(model: IntegerModel, analysed: list[Analysed]) -> np.ndarray:
         for quality in FIT_QUALITIES:
             rates = rates_of(model, quality, True)
             y_hat = np.empty_like(y)
-            symbols = quantise_coarse(y, totals, rates, rates_of(model, quality, False), model, z.shape[2] * HYPER, y_hat)
-            total += _histogram(symbols, table_numbers(totals, rates, model.coarse_channels), count)
+            numbers = table_numbers(totals, rates, model.coarse_channels)
+            symbols, moved = quantise_coarse(y, totals, numbers, rates, rates_of(model, quality, False), model,
+                                             z.shape[2] * HYPER, bits, y_hat)
+            total += _histogram(symbols, moved, count)
             numbers = table_numbers(totals, rates, model.detail_channels)
             symbols, _, moved = quantise_trellis(y, totals, numbers, rates, model, bits)
             total += _histogram(symbols, moved, count)

@@ -16,7 +16,6 @@ import numpy as np
 from ..errors import SarzFormatError
 from .jit import compiled
 from .model import SYMBOL_LIMIT, Tables
-from .trellis import LANES as TRELLIS_LANES
 from .trellis import multiple_of, next_state, quantiser_shift
 
 PRECISION = 12
@@ -125,7 +124,8 @@ def _escaped(r, position, bits, bit):
 def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bit, trellis_from, shift, trellis, out):
     """Decode `out.size` symbols, the first of number `first`; return ``(status, words read, bits read)``.
 
-    Symbols of tables from `trellis_from` on are in the trellis, and come out as multiples of a level; `trellis` are its states.
+    Symbols of tables from `trellis_from` on are in the trellis, and come out as multiples of a level; `trellis` are its
+    states, of which symbols take turns.
     """
     lanes = states.size - 1
     mask = np.uint32((1 << PRECISION) - 1)
@@ -133,7 +133,7 @@ def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bi
         lane = (first + i) & lanes
         t = np.int64(tables[i])
         inside = t >= trellis_from
-        state = np.int64(trellis[(first + i) & (TRELLIS_LANES - 1)])
+        state = np.int64(trellis[i & (trellis.size - 1)])
         if inside:
             t += shift * (state & 1)
         x = states[lane]
@@ -154,7 +154,7 @@ def _decode(words, states, position, first, tables, cdf, reach, lookup, bits, bi
             if status != OK:
                 return status, position, bit
         if inside:
-            trellis[(first + i) & (TRELLIS_LANES - 1)] = next_state(state, k)
+            trellis[i & (trellis.size - 1)] = next_state(state, k)
             k = np.int32(multiple_of(k, state & 1))
         out[i] = k
     return OK, position, bit
@@ -209,24 +209,24 @@ class Decoder:
         self._words = np.frombuffer(stream[1 + 4 * lanes :], "<u2")
         self._bits = np.unpackbits(np.frombuffer(escapes, np.uint8))
         self._tables = tables
-        self._trellis = np.zeros(TRELLIS_LANES, np.uint8)
         self._position = self._first = self._bit = 0
 
     def take(self, tables: np.ndarray) -> np.ndarray:
         """The next ``tables.size`` symbols, int32, in the shape of `tables` (uint8 table numbers)."""
-        return self._take(tables, NO_TRELLIS, 0)
+        return self._take(tables, NO_TRELLIS, 0, 1)
 
-    def take_multiples(self, tables: np.ndarray, trellis_from: int) -> np.ndarray:
+    def take_multiples(self, tables: np.ndarray, trellis_from: int, paths: int) -> np.ndarray:
         """As `take`, of symbols that are in the trellis where their table is `trellis_from` or later: those come out as
-        multiples of a level, and `tables` are those of quantiser 0."""
-        return self._take(tables, trellis_from, quantiser_shift(trellis_from))
+        multiples of a level, and `tables` are those of quantiser 0. They take turns in `paths` (a power of two) states,
+        which start at 0."""
+        return self._take(tables, trellis_from, quantiser_shift(trellis_from), paths)
 
-    def _take(self, tables: np.ndarray, trellis_from: int, shift: int) -> np.ndarray:
+    def _take(self, tables: np.ndarray, trellis_from: int, shift: int, paths: int) -> np.ndarray:
         out = np.empty(tables.size, np.int32)
         t = self._tables
         status, self._position, self._bit = _decode(
             self._words, self._states, self._position, self._first, tables.reshape(-1), t.cdf, t.reach, t.lookup,
-            self._bits, self._bit, trellis_from, shift, self._trellis, out)
+            self._bits, self._bit, trellis_from, shift, np.zeros(paths, np.uint8), out)
         if status != OK:
             raise SarzFormatError(REASONS[status])
         self._first += out.size

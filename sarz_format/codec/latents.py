@@ -2,9 +2,6 @@
 
 For every latent the last layer of the hyper-synthesis gives two sums. Scaled by powers of two and rounded they are its
 mean and its scale index; the tile's quality adds an offset to the index and gives the quantisation step.
-
-Coarse latents (low frequencies) are predicted better than that: from what four neighbours decoded before them (left, above, above left, above
-right, within the tile) turned out to be beyond their means.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .jit import compiled
-from .model import CONTEXT_BITS, DELTA_BITS, INDEX_BITS, LEVEL_BITS, SCALES, SYMBOL_LIMIT, IntegerModel
+from .model import DELTA_BITS, INDEX_BITS, LEVEL_BITS, SCALES, IntegerModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +32,6 @@ def rates_of(model: IntegerModel, quality: int, encoder: bool) -> Rates:
     unit = np.ldexp(1.0, -model.layers["h_s.head"].shift.astype(int)).astype(np.float32)
     delta = model.delta_encode if encoder else model.delta_decode
     return Rates(unit, model.index_offset[quality], delta[quality])
-
-
-@compiled
-def _reconstruct(mean, k, step):
-    """``clamp16(mean + ((k step + 2^(DELTA_BITS - 1)) >> DELTA_BITS))``."""
-    v = mean + ((k * step + (1 << (DELTA_BITS - 1))) >> DELTA_BITS)
-    return min(max(v, -32768), 32767)
 
 
 @compiled
@@ -90,42 +80,6 @@ def _dequantise(multiples, numbers, totals, unit, step, levels, runs, y_hat):
                 target[i] = np.int16(np.int32(v if v < 32767.0 else 32767.0))
 
 
-@compiled
-def _context(y_hat, totals, unit, p, c, cols, weights):
-    """The mean of coarse latent `c` at position `p` plus ``(sum w (y_hat - mean) + 2^(CONTEXT_BITS - 1)) >> CONTEXT_BITS``."""
-    mean = np.int64(np.rint(totals[p, c] * unit[c]))
-    col = p % cols
-    total = np.int64(1 << (CONTEXT_BITS - 1))
-    for i in range(4):
-        back = 1 if i == 0 else (cols if i == 1 else (cols + 1 if i == 2 else cols - 1))
-        inside = (col > 0 if i == 0 or i == 2 else (True if i == 1 else col < cols - 1)) and p >= (back if i == 0 else cols)
-        if inside:
-            q = p - back
-            total += weights[i] * (np.int64(y_hat[q, c]) - np.int64(np.rint(totals[q, c] * unit[c])))
-    return mean + (total >> CONTEXT_BITS)
-
-
-@compiled
-def _quantise_coarse(y, totals, unit, step, step_decode, channels, cols, weights, symbols, y_hat):
-    for p in range(y.shape[0]):
-        for i in range(channels.size):
-            c = channels[i]
-            mean = _context(y_hat, totals, unit, p, c, cols, weights[i])
-            k = np.int64(np.rint((np.float64(y[p, c]) - mean) * (1 << DELTA_BITS) / step[c]))
-            k = min(max(k, -SYMBOL_LIMIT), SYMBOL_LIMIT)
-            symbols[p, i] = k
-            y_hat[p, c] = _reconstruct(mean, k, step_decode[c])
-
-
-@compiled
-def _dequantise_coarse(symbols, totals, unit, step, channels, cols, weights, y_hat):
-    for p in range(totals.shape[0]):
-        for i in range(channels.size):
-            c = channels[i]
-            mean = _context(y_hat, totals, unit, p, c, cols, weights[i])
-            y_hat[p, c] = _reconstruct(mean, np.int64(symbols[p, i]), step[c])
-
-
 def _runs(channels: np.ndarray) -> np.ndarray:
     """Ascending channels as runs of neighbours, int64 ``(runs, 3)``: first, behind the last, and where the run starts
     among them. Loops over neighbours in memory are vectorised, loops over an array of indices are not."""
@@ -158,18 +112,3 @@ def dequantise(multiples: np.ndarray, numbers: np.ndarray, totals: np.ndarray, r
     levels = model.levels.astype(np.float64)
     _dequantise(multiples, numbers, totals, rates.unit, rates.step.astype(np.float64), levels, _runs(model.detail_channels),
                 y_hat)
-
-
-def quantise_coarse(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Rates, model: IntegerModel, cols: int,
-                    y_hat: np.ndarray) -> np.ndarray:
-    """As `quantise`, of the coarse channels of a tile of `cols` latent columns, with prediction from their neighbours."""
-    symbols = np.empty((len(y), len(model.coarse_channels)), np.int32)
-    _quantise_coarse(y, totals, encode.unit, encode.step, decode.step, model.coarse_channels, cols, model.context_weights,
-                     symbols, y_hat)
-    return symbols
-
-
-def dequantise_coarse(symbols: np.ndarray, totals: np.ndarray, rates: Rates, model: IntegerModel, cols: int,
-                      y_hat: np.ndarray) -> None:
-    """As `dequantise`, of the coarse channels of a tile of `cols` latent columns."""
-    _dequantise_coarse(symbols, totals, rates.unit, rates.step, model.coarse_channels, cols, model.context_weights, y_hat)

@@ -19,12 +19,13 @@ from ..errors import SarzFormatError
 from ..fallback import decode_lossless
 from ..grid import HYPER
 from ..mask import EXACT, ClassPlane, pack_exact, pack_plane, unpack_exact, unpack_plane
+from .coarse import dequantise_coarse, quantise_coarse
 from .corrections import Corrections, pack_corrections
 from .entropy import Decoder, DecodingTables, encode
-from .latents import dequantise, dequantise_coarse, quantise_coarse, rates_of, table_numbers
+from .latents import dequantise, rates_of, table_numbers
 from .model import HYPER_CHANNELS, SCALES, Z_LIMIT, IntegerModel
 from .payload import join_segments, split_segments
-from .trellis import quantise_trellis, symbol_bits
+from .trellis import LANES, quantise_trellis, symbol_bits
 
 
 def hyper_shape(rows: int, cols: int) -> tuple[int, int, int]:
@@ -56,10 +57,10 @@ class LatentCoder:
         rates = rates_of(self.model, quality, True), rates_of(self.model, quality, False)
         y_hat = np.empty((len(totals), self.model.channels), np.int16)
         flat = np.ascontiguousarray(y).reshape(y_hat.shape)
-        k_coarse = quantise_coarse(flat, totals, *rates, self.model, y.shape[1], y_hat)
-        symbols = np.concatenate([z.reshape(-1).astype(np.int32), k_coarse.reshape(-1)])
         t_coarse = table_numbers(totals, rates[0], self.coarse)
-        numbers = np.concatenate([self._hyper_tables(z.size), t_coarse.reshape(-1)])
+        k_coarse, moved = quantise_coarse(flat, totals, t_coarse, *rates, self.model, y.shape[1], self._bits, y_hat)
+        symbols = np.concatenate([z.reshape(-1).astype(np.int32), k_coarse.reshape(-1)])
+        numbers = np.concatenate([self._hyper_tables(z.size), moved.reshape(-1)])
         coarse = encode(symbols, numbers, self.model.tables)
         t_detail = table_numbers(totals, rates[0], self.detail)
         k_detail, multiples, moved = quantise_trellis(flat, totals, t_detail, rates[0], self.model, self._bits)
@@ -82,12 +83,13 @@ class LatentCoder:
         totals = self._cropped(totals, shape)
         rates = rates_of(self.model, quality, False)
         y_hat = np.empty((len(totals), self.model.channels), np.int16)
-        k_coarse = decoder.take(table_numbers(totals, rates, self.coarse))
+        numbers = table_numbers(totals, rates, self.coarse)
+        multiples = decoder.take_multiples(numbers, self.model.trellis_from, len(self.coarse))
         decoder.finish()
-        dequantise_coarse(k_coarse, totals, rates, self.model, shape[1], y_hat)
+        dequantise_coarse(multiples, numbers, totals, rates, self.model, shape[1], y_hat)
         rest = Decoder(*detail, self.tables)
         numbers = table_numbers(totals, rates, self.detail)
-        multiples = rest.take_multiples(numbers, self.model.trellis_from)
+        multiples = rest.take_multiples(numbers, self.model.trellis_from, LANES)
         rest.finish()
         dequantise(multiples, numbers, totals, rates, self.model, y_hat)
         return y_hat.reshape(*shape, self.model.channels)

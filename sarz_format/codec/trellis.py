@@ -50,13 +50,13 @@ def multiple_of(k, quantiser):
 
 
 @compiled
-def _below(magnitude, quantiser):
+def below_magnitude(magnitude, quantiser):
     """The largest symbol whose level is not above ``magnitude`` levels."""
     return min(np.int64(np.floor((magnitude + quantiser) * 0.5)), SYMBOL_LIMIT - 1)
 
 
 @compiled
-def _cost(values, row, k):
+def symbol_cost(values, row, k):
     """Bits of symbol `k >= 0` in a row of `symbol_bits`."""
     if k <= REACH:
         return values[row, k]
@@ -71,11 +71,11 @@ def _cost(values, row, k):
 def _metrics(v, level, row, bits, weight, quantiser):
     """Least costs of an even and of an odd symbol of a quantiser, whose table is `row`, for a magnitude `v`; and whether the
     even one is zero although a larger one is nearer."""
-    below = _below(v / level, quantiser)
+    below = below_magnitude(v / level, quantiser)
     d = v - multiple_of(below, quantiser) * level
-    even = d * d + weight * _cost(bits, row, below)
+    even = d * d + weight * symbol_cost(bits, row, below)
     d = v - multiple_of(below + 1, quantiser) * level
-    odd = d * d + weight * _cost(bits, row, below + 1)
+    odd = d * d + weight * symbol_cost(bits, row, below + 1)
     if below & 1:
         even, odd = odd, even
     zero = v * v + weight * bits[row, 0]
@@ -148,7 +148,7 @@ def _trace(t, numbers, first_table, shift, level, decisions, zeros, states, symb
         s = np.int64(states[lane])
         p = (s >> 1) + HALF * np.int64((decisions[i, s & 1] >> np.uint32(s >> 1)) & np.uint32(1))
         q, parity = p & 1, (s & 1) ^ _ODD[p]
-        k = _below(abs(t[i]) / level, q)
+        k = below_magnitude(abs(t[i]) / level, q)
         if k & 1 != parity:
             k += 1
         if parity == 0 and (zeros[i] >> q) & 1:

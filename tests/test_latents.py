@@ -8,18 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_model import made_arrays, made_tables
 from plain_network import rounded
+from plain_trellis import plain_multiples
 
+from sarz_format.codec.coarse import dequantise_coarse, quantise_coarse
 from sarz_format.codec.entropy import decoding_tables
-from sarz_format.codec.latents import (
-    dequantise,
-    dequantise_coarse,
-    quantise_coarse,
-    rates_of,
-    table_numbers,
-)
+from sarz_format.codec.latents import dequantise, rates_of, table_numbers
 from sarz_format.codec.model import SYMBOL_LIMIT, IntegerModel, build_model
 from sarz_format.codec.tile import LatentCoder, hyper_shape
-from sarz_format.codec.trellis import quantise_trellis, symbol_bits
+from sarz_format.codec.trellis import quantise_trellis, quantiser_shift, symbol_bits
 from sarz_format.errors import SarzFormatError
 
 MODELS = {bands: build_model(made_arrays(bands, 8, 1)) for bands in (1, 2)}
@@ -47,7 +43,6 @@ def plain_latents(model: IntegerModel, totals: np.ndarray, k: np.ndarray, number
     """Latents int64 ``(positions, channels)`` of multiples and their tables, one position after the other."""
     mean, step = plain_means(model, totals), model.delta_decode[quality]
     level = model.levels[numbers]
-    level[:, model.coarse_channels] = 256
     y = np.zeros(mean.shape, np.int64)
     for p in range(len(mean)):
         row, col = divmod(p, cols)
@@ -70,16 +65,20 @@ def test_encoder_and_decoder_have_the_same_latents(bands: int, rows: int, cols: 
     y, totals = made_case(model, rows, cols, seed)
     encode, decode = rates_of(model, quality, True), rates_of(model, quality, False)
     expected, got = np.zeros(y.shape, np.int16), np.zeros(y.shape, np.int16)
-    k_coarse = quantise_coarse(y, totals, encode, decode, model, cols, got)
-    numbers = table_numbers(totals, encode, model.detail_channels)
-    symbols, multiples, _ = quantise_trellis(y, totals, numbers, encode, model, symbol_bits(model.tables))
-    dequantise_coarse(k_coarse, totals, decode, model, cols, expected)
+    bits, first = symbol_bits(model.tables), model.trellis_from
+    tables = table_numbers(totals, encode, np.arange(model.channels))
+    coarse = tables[:, model.coarse_channels]
+    k_coarse, moved = quantise_coarse(y, totals, coarse, encode, decode, model, cols, bits, got)
+    multiples, quantisers = plain_multiples(k_coarse, coarse, first, 4 * bands)
+    assert np.array_equal(moved, coarse + quantiser_shift(first) * quantisers)
+    dequantise_coarse(multiples, coarse, totals, decode, model, cols, expected)
     assert np.array_equal(got, expected)
-    dequantise(multiples, numbers, totals, decode, model, got)
-    k, tables = np.empty(y.shape, np.int64), np.zeros(y.shape, np.int64)
-    k[:, model.coarse_channels], k[:, model.detail_channels] = k_coarse, multiples
-    tables[:, model.detail_channels] = numbers
-    assert np.abs(symbols).max() <= SYMBOL_LIMIT
+    numbers = tables[:, model.detail_channels]
+    symbols, multiples_detail, _ = quantise_trellis(y, totals, numbers, encode, model, bits)
+    dequantise(multiples_detail, numbers, totals, decode, model, got)
+    k = np.empty(y.shape, np.int64)
+    k[:, model.coarse_channels], k[:, model.detail_channels] = multiples, multiples_detail
+    assert np.abs(symbols).max() <= SYMBOL_LIMIT and np.abs(k_coarse).max() <= SYMBOL_LIMIT
     assert np.array_equal(got, plain_latents(model, totals, k, tables, cols, quality))
 
 
@@ -93,13 +92,13 @@ def test_latents_are_within_some_steps(quality: int) -> None:
     y, totals = y.clip(-20_000, 20_000), totals / 16
     y_hat = np.zeros(y.shape, np.int16)
     rates = rates_of(model, quality, True)
-    quantise_coarse(y, totals, rates, rates, model, 7, y_hat)
-    numbers = table_numbers(totals, rates, model.detail_channels)
-    multiples = quantise_trellis(y, totals, numbers, rates, model, symbol_bits(model.tables))[1]
+    tables, bits = table_numbers(totals, rates, np.arange(model.channels)), symbol_bits(model.tables)
+    quantise_coarse(y, totals, tables[:, model.coarse_channels], rates, rates, model, 7, bits, y_hat)
+    numbers = tables[:, model.detail_channels]
+    multiples = quantise_trellis(y, totals, numbers, rates, model, bits)[1]
     dequantise(multiples, numbers, totals, rates, model, y_hat)
     error = np.abs(y_hat.astype(int) - y) / (rates.step / 256)
-    scalar = np.ones(y.shape, bool)
-    scalar[:, model.detail_channels] = numbers < model.trellis_from
+    scalar = tables < model.trellis_from
     assert scalar.any() and not scalar.all()
     assert (error[scalar] <= 0.5 + 256 / rates.step.min()).all()
     assert error[scalar].max() > 0.45

@@ -31,7 +31,7 @@ SCALE_STEP = math.log(LARGEST_SCALE / SMALLEST_SCALE) / (SCALES - 1)
 REACH = 127
 TOTAL = 4096
 FIT_QUALITIES = (5, 20, 35, 50, 65, 80, 95)
-TRELLIS_FROM, TRELLIS_LEVEL = 12, 179
+TRELLIS_FROM, TRELLIS_LEVEL = 8, 136
 """Symbols of these tables on are in the trellis, whose level is 0.7 (179 / 256) steps: the best on validation rasters."""
 
 FIT_ROUNDS = 3

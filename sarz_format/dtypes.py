@@ -22,6 +22,12 @@ def is_complex(name: str) -> bool:
     return name in COMPLEX_DTYPES
 
 
+def complex_advice(name: str, dtype: str) -> str:
+    """What a complex raster is, and the command that makes backscatter of it."""
+    return (f"complex ({dtype}), but errors in decibels are of backscatter: detect it first (rio convert "
+            f"DERIVED_SUBDATASET:AMPLITUDE:{name} amplitude.tif --dtype float32, or INTENSITY)")
+
+
 def array_dtype(name: str) -> np.dtype:
     """The dtype of arrays that hold a raster's values."""
     return np.dtype(_ARRAYS.get(name, name))

@@ -21,8 +21,9 @@ DEFLATE, CONTEXTUAL, PALETTE, WIDE = range(4)
 
 LEVEL = 6
 
-PROBE_LEVEL, PROBE_SHARE = 1, 1.25
-"""DEFLATE is not tried where its fastest level makes so many times the bytes of another method."""
+PROBE_LEVEL, PROBE_GAIN = 1, 1.25
+"""DEFLATE's fastest level tells whether another method can be beaten: `LEVEL` saves up to so many times as many bytes
+(1.08 times on SAR rasters)."""
 
 
 def encode_lossless(values: np.ndarray) -> bytes:
@@ -30,10 +31,14 @@ def encode_lossless(values: np.ndarray) -> bytes:
     candidates = [bytes([method]) + packed for method in _methods_for(values.dtype)[1:]
                   if (packed := _encoder(method)(values)) is not None]
     planes = _byte_planes(values)
-    shortest = min(map(len, candidates), default=None)
-    if shortest is None or len(deflate(planes, PROBE_LEVEL)) < PROBE_SHARE * shortest:
+    if _deflate_may_win(planes, min(map(len, candidates))):
         candidates.insert(0, bytes([DEFLATE]) + deflate(planes, LEVEL))
     return min(candidates, key=len)
+
+
+def _deflate_may_win(planes: bytes, shortest: int) -> bool:
+    """Whether DEFLATE may make fewer bytes than `shortest`; it does where nothing compresses, so lengths stay bounded."""
+    return len(planes) - PROBE_GAIN * (len(planes) - len(deflate(planes, PROBE_LEVEL))) <= shortest
 
 
 def decode_lossless(data: bytes, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:

@@ -14,6 +14,9 @@ LARGEST_TABLE = 1 << 16
 SHARE = 4
 """A table pays only if every value occurs about so often."""
 
+SAMPLED = 3
+"""Every so many numbers are looked at first: noise alone has too many values."""
+
 
 def encode_palette(values: np.ndarray, valid: np.ndarray | None = None) -> bytes | None:
     """Code numbers exactly, bit by bit; None if they have too many distinct values.
@@ -26,8 +29,12 @@ def encode_palette(values: np.ndarray, valid: np.ndarray | None = None) -> bytes
         bool of the same shape, or None if every pixel is valid. Invalid pixels come back as some valid value.
     """
     keys = _keys(values)
-    table = np.unique(keys if valid is None else keys[valid])
-    if not 0 < table.size <= min(LARGEST_TABLE, max(values.size // SHARE, 1)):
+    known = keys if valid is None else keys[valid]
+    most = min(LARGEST_TABLE, max(values.size // SHARE, 1))
+    if np.unique(known.ravel()[::SAMPLED]).size > most:
+        return None
+    table = np.unique(known)
+    if not 0 < table.size <= most:
         return None
     indices = np.searchsorted(table, keys).clip(0, table.size - 1).astype(np.uint32)
     steps = np.diff(table, prepend=table.dtype.type(0))

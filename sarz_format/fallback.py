@@ -9,8 +9,6 @@ measured against). Complex numbers come as planes of their parts (dtypes.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from .deflate import deflate, inflate
@@ -28,47 +26,50 @@ PROBE_LEVEL, PROBE_GAIN = 1, 1.25
 
 def encode_lossless(values: np.ndarray) -> bytes:
     """Code an array ``(bands, height, width)`` of any real dtype; of equally short methods the lower one is taken."""
-    candidates = [bytes([method]) + packed for method in _methods_for(values.dtype)[1:]
-                  if (packed := _encoder(method)(values)) is not None]
-    planes = _byte_planes(values)
-    if _deflate_may_win(planes, min(map(len, candidates))):
-        candidates.insert(0, bytes([DEFLATE]) + deflate(planes, LEVEL))
+    copies = [encode_with(method, values) for method in methods_for(values.dtype)[1:]]
+    candidates = [copy for copy in copies if copy is not None]
+    if _deflate_may_win(values, min(map(len, candidates))):
+        candidates.insert(0, encode_with(DEFLATE, values))
     return min(candidates, key=len)
 
 
-def _deflate_may_win(planes: bytes, shortest: int) -> bool:
-    """Whether DEFLATE may make fewer bytes than `shortest`; it does where nothing compresses, so lengths stay bounded."""
-    return len(planes) - PROBE_GAIN * (len(planes) - len(deflate(planes, PROBE_LEVEL))) <= shortest
+def _deflate_may_win(values: np.ndarray, shortest: int) -> bool:
+    """Whether DEFLATE may make fewer bytes than `shortest`; it may where nothing compresses, so lengths stay bounded."""
+    saved = values.nbytes - len(deflate(_byte_planes(values), PROBE_LEVEL))
+    return values.nbytes - PROBE_GAIN * saved <= shortest
 
 
 def decode_lossless(data: bytes, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
     """Inverse of `encode_lossless`; raises SarzFormatError on damaged data."""
     if not data:
         raise SarzFormatError("lossless tile: no bytes, expected a method and what it coded")
-    method, packed, usable = data[0], data[1:], _methods_for(dtype)
+    method, packed, usable = data[0], data[1:], methods_for(dtype)
     if method not in usable:
         raise SarzFormatError(f"lossless tile: method {method}, expected {' or '.join(map(str, usable))} for {dtype}")
-    return (_decode_deflate if method == DEFLATE else _decoder(method))(packed, shape, dtype)
+    if method == DEFLATE:
+        return _decode_deflate(packed, shape, dtype)
+    from . import contextual  # numba is imported where it is needed
+
+    decode = {CONTEXTUAL: contextual.decode_lossless_planes, PALETTE: contextual.decode_palette,
+              WIDE: contextual.decode_wide}[method]
+    return decode(packed, shape, dtype)
 
 
-def _methods_for(dtype: np.dtype) -> tuple[int, ...]:
+def methods_for(dtype: np.dtype) -> tuple[int, ...]:
     """The methods that take a dtype, DEFLATE first."""
     return (DEFLATE, CONTEXTUAL) if dtype.kind in "iu" and dtype.itemsize <= 4 else (DEFLATE, PALETTE, WIDE)
 
 
-def _encoder(method: int) -> Callable[[np.ndarray], bytes | None]:
-    """A method other than DEFLATE: bytes of an array, None of what the palette has no room for."""
-    from . import contextual  # numba is imported where it is needed
-
-    return {CONTEXTUAL: contextual.encode_lossless, PALETTE: contextual.encode_palette,
-            WIDE: contextual.encode_wide}[method]
-
-
-def _decoder(method: int) -> Callable[[bytes, tuple[int, int, int], np.dtype], np.ndarray]:
+def encode_with(method: int, values: np.ndarray) -> bytes | None:
+    """The copy by one of `methods_for` the dtype; None where the palette has no room for the values."""
+    if method == DEFLATE:
+        return bytes([DEFLATE]) + deflate(_byte_planes(values), LEVEL)
     from . import contextual
 
-    return {CONTEXTUAL: contextual.decode_lossless_planes, PALETTE: contextual.decode_palette,
-            WIDE: contextual.decode_wide}[method]
+    encode = {CONTEXTUAL: contextual.encode_lossless, PALETTE: contextual.encode_palette,
+              WIDE: contextual.encode_wide}[method]
+    packed = encode(values)
+    return None if packed is None else bytes([method]) + packed
 
 
 def _byte_planes(values: np.ndarray) -> bytes:

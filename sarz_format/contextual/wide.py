@@ -32,8 +32,9 @@ NEAR_OCTAVES, LOUD_OCTAVES = 32, 8
 """A float further from the median than this, or so many octaves larger than the median size, is apart."""
 
 NEAR_INTEGER = 1 << 30
-NEGATIVE_SHARE = 0.01
-"""With more negative floats than this the form is FIXED."""
+COMMON, COMMON_SHARE = 16, 0.01
+"""The smallest and the largest value are fill values, and apart, where more numbers than both of these are equal to them.
+With so many negative floats that are none, or more than positive ones, the form is FIXED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,11 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Numbers taken apart: the bytes that say how; ``tops`` int64 and the bits beneath, 1-D, of those not apart."""
+    """Numbers taken apart: the bytes that say how; ``near`` bool, of the numbers' shape, which are not apart; of these,
+    1-D, ``tops`` int64, the bits beneath uint64 and how many these are, uint8."""
 
     head: bytes
+    near: np.ndarray
     tops: np.ndarray
     low: np.ndarray
     lengths: np.ndarray
@@ -89,16 +92,15 @@ def encode_wide(values: np.ndarray) -> bytes:
     """Code ``(bands, height, width)`` of float32, float64, int64 or uint64, every bit exactly."""
     layout = Layout.of(values.dtype)
     bits = np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}").astype(np.uint64)
-    if layout.kind == "f" and np.count_nonzero(values < 0) > NEGATIVE_SHARE * values.size:
-        near = _near_fixed(bits, layout)
-        split = _split_fixed(bits[near], layout)
-    else:
-        near = _near_ordered(bits, layout)
-        split = _split_ordered(bits[near], layout)
+    with np.errstate(invalid="ignore", over="ignore"):  # Signalling NaNs are just NaNs here.
+        known = _known(values)
+        fixed = layout.kind == "f" and _are_negative(values[known], values.size)
+        near = known if fixed else _near_median(values, known)
+    split = (_split_fixed if fixed else _split_ordered)(bits, near, layout)
     tops = np.zeros(values.shape, np.int32)
-    tops[near] = split.tops
-    tile = encode_lossless(tops, None if near.all() else near)
-    return b"".join([split.head, _pack_apart(bits, near, layout), number(len(tile)), tile,
+    tops[split.near] = split.tops
+    tile = encode_lossless(tops, None if split.near.all() else split.near)
+    return b"".join([split.head, _pack_apart(bits, split.near, layout), number(len(tile)), tile,
                      pack_bits(split.low, split.lengths)])
 
 
@@ -118,26 +120,61 @@ def decode_wide(data: bytes, shape: tuple[int, int, int], dtype: np.dtype) -> np
     return bits.astype(f"u{layout.width // 8}").view(dtype)
 
 
-def _near_ordered(bits: np.ndarray, layout: Layout) -> np.ndarray:
-    """Which numbers (bool) are near the median, of integers of which a quarter is not: all."""
-    keys = layout.keys(bits, 0)
-    middle = int(np.partition(keys, keys.size // 2, axis=None)[keys.size // 2])
-    reach = NEAR_OCTAVES << layout.mantissa if layout.kind == "f" else NEAR_INTEGER
-    lowest, highest = max(middle - reach, 0), min(middle + reach, (1 << layout.width) - 1)
-    near = (keys >= np.uint64(lowest)) & (keys <= np.uint64(highest))
-    return near if layout.kind == "f" or 4 * np.count_nonzero(near) > 3 * near.size else np.ones_like(near)
+def _known(values: np.ndarray) -> np.ndarray:
+    """Which numbers (bool) are finite and no fill values."""
+    known = np.isfinite(values)
+    if known.any():
+        finite = values[known]
+        for fill in finite.min(), finite.max():
+            filled = values == fill
+            if _common(np.count_nonzero(filled), values.size):
+                known &= ~filled
+    return known
 
 
-def _split_ordered(bits: np.ndarray, layout: Layout) -> Split:
+def _are_negative(known: np.ndarray, size: int) -> bool:
+    """Whether known floats, of `size` numbers in all, are decibels or have both signs."""
+    negative = np.count_nonzero(known < 0)
+    return _common(negative, size) or negative > np.count_nonzero(known > 0)
+
+
+def _common(count: int, size: int) -> bool:
+    return count > max(COMMON, COMMON_SHARE * size)
+
+
+def _split_ordered(bits: np.ndarray, near: np.ndarray, layout: Layout) -> Split:
+    bits = bits[near]
     dropped = min(_trailing_zeros(bits), layout.width - 1)
     keys = layout.keys(bits, dropped)
-    lowest, highest = int(keys.min()), int(keys.max())
+    lowest, highest = (int(keys.min()), int(keys.max())) if keys.size else (0, 0)
     base = lowest + (highest - lowest + 1) // 2
     offsets = (keys - np.uint64(base)).view(np.int64)
     below = max((highest - lowest).bit_length() - TOP_BITS, 0)
     low = offsets.view(np.uint64) & np.uint64((1 << below) - 1)
     head = bytes([ORDERED, dropped, below]) + base.to_bytes(8, "little")
-    return Split(head, offsets >> below, low, np.full(bits.size, below, np.uint8))
+    return Split(head, near, offsets >> below, low, np.full(bits.size, below, np.uint8))
+
+
+def _near_median(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which known numbers (bool) are near the median of integers or of positive floats; of integers all, if a quarter is
+    not."""
+    if values.dtype.kind == "f":
+        known = known & (values > 0)
+    if not known.any():
+        return known
+    middle = _median(values[known])
+    if values.dtype.kind == "f":
+        lowest, highest = np.ldexp(middle, [-NEAR_OCTAVES, NEAR_OCTAVES])
+        return known & (values >= lowest) & (values <= highest)
+    limits = np.iinfo(values.dtype)
+    lowest, highest = max(int(middle) - NEAR_INTEGER, limits.min), min(int(middle) + NEAR_INTEGER, limits.max)
+    near = known & (values >= lowest) & (values <= highest)
+    return near if 4 * np.count_nonzero(near) > 3 * np.count_nonzero(known) else known
+
+
+def _median(values: np.ndarray) -> np.generic:
+    """The middle one of at least one value, in their order."""
+    return np.partition(values, values.size // 2, axis=None)[values.size // 2]
 
 
 def _join_ordered(source: Reader, layout: Layout):
@@ -155,30 +192,28 @@ def _join_ordered(source: Reader, layout: Layout):
     return join
 
 
-def _near_fixed(bits: np.ndarray, layout: Layout) -> np.ndarray:
-    """Which floats (bool) are neither too large nor too small for steps of one size."""
-    fields, normal = _fields(bits, layout)
-    if not normal.any():
-        return normal
-    known = fields[normal]
-    top = min(int(known.max()), int(np.partition(known, known.size // 2)[known.size // 2]) + LOUD_OCTAVES)
-    dropped = min(_trailing_zeros(bits[normal & (fields <= top)]), layout.mantissa)
-    return normal & (fields <= top) & (fields >= top - _octaves(layout, dropped))
-
-
-def _split_fixed(bits: np.ndarray, layout: Layout) -> Split:
-    m, fields = layout.mantissa, _fields(bits, layout)[0].astype(np.int64)
-    dropped = min(_trailing_zeros(bits), m)
-    unit = min(max(int(fields.max(initial=1)) - _octaves(layout, dropped), 1),
-               layout.largest_field - _octaves(layout, dropped))
-    octave = (fields - unit).astype(np.uint64)
+def _split_fixed(bits: np.ndarray, near: np.ndarray, layout: Layout) -> Split:
+    m, (fields, normal) = layout.mantissa, _fields(bits, layout)
+    normal &= near
+    top = _top_field(fields[normal])
+    dropped = min(_trailing_zeros(bits[normal & (fields <= top)]), m)
+    unit = max(top - _octaves(layout, dropped), 1)
+    near = normal & (fields <= top) & (fields >= unit)
+    bits, octave = bits[near], (fields[near] - unit).astype(np.uint64)
     significand = bits & np.uint64((1 << m) - 1) | np.uint64(1 << m)
     size = (significand >> (np.uint64(m) - octave)).astype(np.int64)
     lengths = np.uint64(m - dropped) - octave
     low = (significand >> np.uint64(dropped)) & ((np.uint64(1) << lengths) - np.uint64(1))
     negative = bits >> np.uint64(layout.width - 1) != 0
     head = bytes([FIXED, dropped]) + unit.to_bytes(2, "little")
-    return Split(head, np.where(negative, -size, size), low, lengths.astype(np.uint8))
+    return Split(head, near, np.where(negative, -size, size), low, lengths.astype(np.uint8))
+
+
+def _top_field(fields: np.ndarray) -> int:
+    """The exponent's field of the largest floats that are not apart, from those of normal ones."""
+    if not fields.size:
+        return 1
+    return min(int(fields.max()), int(_median(fields)) + LOUD_OCTAVES)
 
 
 def _join_fixed(source: Reader, layout: Layout):

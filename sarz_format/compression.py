@@ -234,7 +234,7 @@ def _metadata(dataset: DatasetReader, bands: list[int], nodata: float | None, lo
             checked_dtype(dtype)
         elif not lossless:
             raise UnsupportedRasterError(f"{dataset.name} is {complex_advice(dataset.name, dtype)}, or store it as it is "
-                                         "(lossless=True, --lossless)")
+                                         "(--lossless, lossless=True)")
     metadata = RasterMetadata.from_dataset(dataset, bands)
     if nodata is None:
         return metadata

@@ -23,9 +23,9 @@ def is_complex(name: str) -> bool:
 
 
 def complex_advice(name: str, dtype: str) -> str:
-    """What a complex raster is, and the command that makes backscatter of it."""
-    return (f"complex ({dtype}), but errors in decibels are of backscatter: detect it first (rio convert "
-            f"DERIVED_SUBDATASET:AMPLITUDE:{name} amplitude.tif --dtype float32, or INTENSITY)")
+    """What a complex raster is, and what to give instead where backscatter is wanted."""
+    return (f"complex ({dtype}), but errors in decibels are of backscatter: give its amplitude, which GDAL takes "
+            f"(DERIVED_SUBDATASET:AMPLITUDE:{name}, with --scale amplitude)")
 
 
 def array_dtype(name: str) -> np.dtype:

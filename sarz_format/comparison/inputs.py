@@ -130,8 +130,8 @@ def opened_input(
             found = raster_scale(dataset, chosen) if scale == "auto" and not is_complex(metadata.dtype) else ("", "")
             masked = any(MaskFlags.per_dataset in dataset.mask_flag_enums[index - 1] for index in chosen)
         if is_complex(metadata.dtype):
-            raise UnsupportedRasterError(f"{dataset.name} is {complex_advice(dataset.name, metadata.dtype)}; whether a .sarz "
-                                         "holds a complex raster, rio sarcodec verify FILE --against RASTER tells")
+            raise UnsupportedRasterError(f"{dataset.name} is {complex_advice('RASTER', metadata.dtype)}; whether a .sarz holds "
+                                         "a complex raster to the bit, rio sarcodec verify FILE --against RASTER tells")
         yield Input(dataset, chosen, metadata, *(found if scale == "auto" else (scale, "asked for")), masked)
 
 

@@ -75,11 +75,11 @@ def agreement_of(
         Pixels to compare; all by default.
     """
     wanted = np.ones(classes.shape, bool) if intact is None else intact
-    expected = classify(original, radiometry.to_pixels(original)[1], radiometry.nodata)
+    expected = classify(original.real, radiometry.to_pixels(original)[1], radiometry.nodata)
     reclassed = wanted & (classes != expected)
     if lossless:  # What could have been coded, or is zero, may be EXACT; its bits are compared below.
         reclassed &= ~((classes == EXACT) & ((expected == VALID) | (expected == ZERO)))
-    differ = wanted & (_bits(original) != _bits(decoded))
+    differ = wanted & _differ(original, decoded)
     changed = differ if lossless else differ & (classes != VALID) & ~((classes == NODATA) & (expected == NODATA))
     statistics, worst = BandStatistics(), None
     compared = wanted & (classes == VALID) & (expected == VALID)
@@ -105,6 +105,13 @@ def metadata_differences(stored: RasterMetadata, raster: RasterMetadata) -> Iter
         if field.name in GEOREFERENCING and repr(ours) != repr(theirs):  # repr: NaN equals NaN
             name = field.name.removesuffix("_wkt").replace("_", " ")
             yield f"{name} differs: the file has {_shown(ours)}, the raster {_shown(theirs)}"
+
+
+def _differ(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where two arrays of one dtype have other bits."""
+    if np.iscomplexobj(a):
+        return _differ(a.real, b.real) | _differ(a.imag, b.imag)
+    return _bits(a) != _bits(b)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -12,11 +12,15 @@ from rasterio.enums import Resampling
 from rasterio.io import DatasetWriter
 from rasterio.rio.overview import get_maximum_overview_level
 
+from .dtypes import is_complex
 from .errors import SarzIOError, SarzOptionError
 from .metadata import RasterMetadata
 from .metadata_rasterio import writable_tags
 
 OVERVIEW_RESAMPLING = Resampling.average
+COMPLEX_RESAMPLING = Resampling.nearest
+"""Means of complex values lose their power: neighbours' phases differ."""
+
 SMALLEST_OVERVIEW = 512
 ASIDE = "SARZ_BAND_TAGS"
 FRONT_BYTES = 1 << 24
@@ -38,7 +42,8 @@ def write_cog(write: Writer, path: Path, metadata: RasterMetadata, options: Mapp
         write(plain, {"compress": None})
         profile = _profile(metadata, options)
         with rasterio.open(plain, "r+") as src:
-            _build_overviews(src, int(profile.get("blockxsize", SMALLEST_OVERVIEW)))
+            how = COMPLEX_RESAMPLING if is_complex(metadata.dtype) else OVERVIEW_RESAMPLING
+            _build_overviews(src, int(profile.get("blockxsize", SMALLEST_OVERVIEW)), how)
             _set_band_tags_aside(src, metadata)
             rasterio.shutil.copy(src, path, driver="GTiff", copy_src_overviews=True, copy_src_mdd=True, **profile)
     finally:
@@ -70,10 +75,10 @@ def _put_band_tags_back(path: Path) -> None:
             position = front.find(attribute, position + 1)
 
 
-def _build_overviews(dst: DatasetWriter, smallest: int) -> None:
+def _build_overviews(dst: DatasetWriter, smallest: int, how: Resampling) -> None:
     levels = get_maximum_overview_level(dst.width, dst.height, smallest)
     if levels:
-        dst.build_overviews([2**level for level in range(1, levels + 1)], OVERVIEW_RESAMPLING)
+        dst.build_overviews([2**level for level in range(1, levels + 1)], how)
 
 
 def _profile(metadata: RasterMetadata, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def _profile(metadata: RasterMetadata, options: Mapping[str, Any]) -> dict[str, 
     if "blocksize" in chosen:  # As GDAL's COG driver calls it.
         chosen["blockxsize"] = chosen["blockysize"] = chosen.pop("blocksize")
     profile |= {"bigtiff": "IF_SAFER", "num_threads": "ALL_CPUS"}
-    if name in ("deflate", "zstd", "lzw"):
+    if name in ("deflate", "zstd", "lzw") and not is_complex(metadata.dtype):
         profile["predictor"] = 3 if metadata.dtype.startswith("float") else 2
     return profile | chosen
 

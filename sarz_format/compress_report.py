@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from .dtypes import value_bytes
 from .header import Header
 from .reports import CompressReport
 from .statistics import BandStatistics
@@ -41,7 +40,7 @@ def compress_report(source: str, output: str, header: Header, encoder: Encoder |
 def raw_bytes(header: Header) -> int:
     """Bytes of the raster's array, uncompressed."""
     metadata = header.metadata
-    return metadata.width * metadata.height * metadata.count * np.dtype(metadata.dtype).itemsize
+    return metadata.width * metadata.height * metadata.count * value_bytes(metadata.dtype)
 
 
 def _size_notes(target: Target | None, figures: dict[str, float], qualities: dict[str, int] | None) -> Iterator[str]:

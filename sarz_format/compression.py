@@ -20,6 +20,7 @@ from rasterio.windows import Window
 
 from .compress_report import compress_report, raw_bytes
 from .container_writer import ContainerWriter
+from .dtypes import complex_advice, is_complex, part_dtype
 from .errors import (
     LargeTileWarning,
     SarzFileNotFoundError,
@@ -100,7 +101,7 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     SarzFileNotFoundError, SarzIOError
         If `src` cannot be read or `dst` cannot be written.
     UnsupportedRasterError
-        If the dtype is complex or unknown, or the raster is empty.
+        If the dtype is complex and `lossless` is not asked for, or unknown, or the raster is empty.
     SarzOptionError, OutputExistsError, ModelNotFoundError, DeviceError, SarzMemoryError
 
     Warns
@@ -117,7 +118,7 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     with bounded_gdal_cache(), opened_raster(src) as dataset, memory_errors(dataset.name, COMPRESSING):
         refuse_overwriting([dataset.name, *dataset.files], dst)
         bands = _checked_indexes(indexes, dataset)
-        metadata = _metadata(dataset, bands, nodata)
+        metadata = _metadata(dataset, bands, nodata, lossless)
         exact = lossless_bands(metadata.descriptions, metadata.colorinterp)
         chosen, reason, radiometry = _radiometry(dataset, bands, metadata, scale, exact)
         if lossless:
@@ -227,14 +228,17 @@ def _checked_indexes(indexes: Sequence[int] | int | None, dataset: DatasetReader
     return chosen
 
 
-def _metadata(dataset: DatasetReader, bands: list[int], nodata: float | None) -> RasterMetadata:
-    dtypes = dataset.dtypes
-    for band in bands:
-        checked_dtype(dtypes[band - 1])
+def _metadata(dataset: DatasetReader, bands: list[int], nodata: float | None, lossless: bool) -> RasterMetadata:
+    for dtype in {dataset.dtypes[band - 1] for band in bands}:
+        if not is_complex(dtype):
+            checked_dtype(dtype)
+        elif not lossless:
+            raise UnsupportedRasterError(f"{dataset.name} is {complex_advice(dataset.name, dtype)}, or store it as it is "
+                                         "(--lossless, lossless=True)")
     metadata = RasterMetadata.from_dataset(dataset, bands)
     if nodata is None:
         return metadata
-    dtype = np.dtype(metadata.dtype)
+    dtype = part_dtype(metadata.dtype)
     if dtype.kind in "iu":
         info = np.iinfo(dtype)
         if not math.isfinite(nodata) or nodata != int(nodata) or not info.min <= nodata <= info.max:
@@ -246,6 +250,10 @@ def _metadata(dataset: DatasetReader, bands: list[int], nodata: float | None) ->
 def _radiometry(dataset: DatasetReader, bands: list[int], metadata: RasterMetadata, scale: str,
                 lossless: Collection[int]) -> tuple[str, str, list[BandRadiometry]]:
     """Scale, why, and the conversion of each band, from a deterministic sample of those that are backscatter."""
+    if is_complex(metadata.dtype):
+        if scale not in ("auto", "amplitude"):
+            raise SarzOptionError(f"scale {scale!r} of {metadata.dtype}: complex values have none; leave it out")
+        return "amplitude", "complex values, which are stored as they are", []
     coded = [band for band in range(len(bands)) if band not in lossless]
     sample = take_sample(dataset, [bands[band] for band in coded], [metadata.nodata[band] for band in coded])
     chosen, reason = (scale, "asked for") if scale != "auto" else _detected(metadata, coded, sample)
@@ -265,7 +273,7 @@ def _band_radiometry(metadata: RasterMetadata, band: int, scale: str, sample: np
 
 def raster_scale(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str, str]:
     """``(scale, reason)`` that `compress` would find for these bands, from 1; raises UnsupportedRasterError."""
-    metadata = _metadata(dataset, list(bands), None)
+    metadata = _metadata(dataset, list(bands), None, lossless=False)
     lossless = lossless_bands(metadata.descriptions, metadata.colorinterp)
     return _radiometry(dataset, list(bands), metadata, "auto", lossless)[:2]
 

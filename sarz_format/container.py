@@ -11,6 +11,7 @@ from typing import IO, Literal
 import numpy as np
 
 from .container_writer import ContainerWriter
+from .dtypes import value_bytes
 from .errors import DamagedTileError, SarzFormatError
 from .header import Header, unpack_header
 from .index import ENTRY_BYTES, TileEntry, TileIndex, check_lossless, checked_tile_count, unpack_index
@@ -140,7 +141,7 @@ def _read_container(source: Source) -> Container:
         packed = section(preamble.index_offset, tiles * ENTRY_BYTES, preamble.index_crc, "tile index")
         index = unpack_index(packed, header.grid, len(header.groups), preamble.coarse_section, preamble.detail_section)
         bands = [len(group.bands) for group in header.groups]
-        check_part_lengths(index, bands, np.dtype(header.metadata.dtype).itemsize)
+        check_part_lengths(index, bands, value_bytes(header.metadata.dtype))
         if header.lossless:
             check_lossless(index)
     except SarzFormatError as exc:

@@ -14,6 +14,7 @@ from .codec.device import Engine, load_engine, resolve_batch, resolve_device
 from .codec.mosaic import BatchRunner, synthesise
 from .codec.pool import parallel_map, worker_count
 from .container import Container
+from .dtypes import array_dtype, is_complex, part_dtype
 from .errors import DamagedTileError, SarzFormatError, SarzOptionError
 from .grid import BLOCK, Box
 from .header import Header
@@ -41,7 +42,8 @@ def band_radiometry(header: Header, band: int) -> BandRadiometry:
     gain, bias = (meta.scales[band], meta.offsets[band]) if header.scale == "db" else (1.0, 0.0)
     if gain == 0 or not math.isfinite(gain) or not math.isfinite(bias):
         raise SarzFormatError(f"band {band + 1} has scale {gain} and offset {bias}: expected finite numbers, not 0")
-    return BandRadiometry(np.dtype(meta.dtype), header.scale, header.offsets_db[band], gain, bias, meta.nodata[band])
+    return BandRadiometry(part_dtype(meta.dtype), header.scale, header.offsets_db[band], gain, bias, meta.nodata[band],
+                          coded=not is_complex(meta.dtype))
 
 
 class WindowDecoder:
@@ -145,7 +147,7 @@ class WindowDecoder:
 
     def _read(self, bands: Sequence[int], window: Box) -> tuple[np.ndarray, np.ndarray | None]:
         height, width = window.shape
-        values = np.empty((len(bands), height, width), self.header.metadata.dtype)
+        values = np.empty((len(bands), height, width), array_dtype(self.header.metadata.dtype))
         damaged = np.zeros(values.shape, bool)
         for group, entry in enumerate(self.header.groups):
             wanted = [(i, band, entry.bands.index(band)) for i, band in enumerate(bands) if band in entry.bands]
@@ -160,8 +162,8 @@ class WindowDecoder:
         return values, damaged.any(0)
 
     def _fill_value(self, band: int) -> float | int:
-        nodata, dtype = self.header.metadata.nodata[band], np.dtype(self.header.metadata.dtype)
-        return np.array(nodata).astype(dtype) if representable(nodata, dtype) else 0
+        nodata, dtype = self.header.metadata.nodata[band], self.header.metadata.dtype
+        return np.array(nodata).astype(array_dtype(dtype)) if representable(nodata, part_dtype(dtype)) else 0
 
     def _engine(self, group: int) -> Engine:
         """The engine of a group's model, which is looked for when a coded tile is first decoded."""

@@ -21,6 +21,7 @@ from rasterio.windows import Window, from_bounds
 from .casting import cast_bands
 from .cog import write_cog
 from .container import Container, open_container
+from .dtypes import array_dtype, is_complex
 from .errors import SarzError, SarzIOError, SarzOptionError, SarzWindowError
 from .gdal_cache import bounded_gdal_cache
 from .grid import Box
@@ -192,6 +193,8 @@ def _output_metadata(metadata: RasterMetadata, bands: list[int], box: Box, dtype
         metadata = metadata.cropped(box.row0, box.col0, *box.shape)
     if dtype is None or dtype == metadata.dtype:
         return metadata
+    if is_complex(metadata.dtype):
+        raise SarzOptionError(f"dtype {dtype} of complex values ({metadata.dtype}): write them as they are, and convert that")
     target = checked_dtype(dtype)
     for nodata in metadata.nodata:
         if nodata is not None and not _holds(target, nodata):
@@ -224,7 +227,7 @@ def _write_geotiff(decoder, bands: list[int], box: Box, metadata: RasterMetadata
         for row in range(box.row0 // grid.tile_size, -(-box.row1 // grid.tile_size)):
             strip = box.intersection(Box(row * grid.tile_size, box.col0, (row + 1) * grid.tile_size, box.col1))
             values, _ = decoder.read(bands, strip.row0, strip.col0, *strip.shape)
-            values = cast_bands(values, np.dtype(metadata.dtype), metadata.nodata)
+            values = cast_bands(values, array_dtype(metadata.dtype), metadata.nodata)
             if pending is not None:
                 pending.result()
             target = Window(0, strip.row0 - box.row0, strip.shape[1], strip.shape[0])

@@ -2,7 +2,9 @@
 
 DEFLATE takes anything: bits of each band as unsigned integers, difference to the left neighbour (the first column to the
 pixel above), bytes of equal significance together, through Python's zlib: present everywhere Python is, frozen, bounded.
-The contextual coder takes integers of up to 32 bits, its palette floats of few distinct values.
+The contextual coder takes integers of up to 32 bits; its palette floats and 64-bit integers of few distinct values, and
+those of many values with the bits beneath what it can predict as they are (docs/design.md has the libraries that this was
+measured against). Complex numbers come as planes of their parts (dtypes.py).
 """
 
 from __future__ import annotations
@@ -12,59 +14,72 @@ import numpy as np
 from .deflate import deflate, inflate
 from .errors import SarzFormatError
 
-DEFLATE, CONTEXTUAL, PALETTE = range(3)
+DEFLATE, CONTEXTUAL, PALETTE, WIDE = range(4)
 """Method bytes."""
 
 LEVEL = 6
 
+PROBE_LEVEL, PROBE_GAIN = 1, 1.25
+"""DEFLATE's fastest level tells whether another method can be beaten: `LEVEL` saves up to so many times as many bytes
+(1.08 times on SAR rasters)."""
+
 
 def encode_lossless(values: np.ndarray) -> bytes:
     """Code an array ``(bands, height, width)`` of any real dtype; of equally short methods the lower one is taken."""
-    candidates = [bytes([DEFLATE]) + _encode_deflate(values)]
-    method = _method_for(values.dtype)
-    packed = _encode_contextual(values, method) if method else None
-    if packed is not None:
-        candidates.append(bytes([method]) + packed)
+    copies = [encode_with(method, values) for method in methods_for(values.dtype)[1:]]
+    candidates = [copy for copy in copies if copy is not None]
+    if _deflate_may_win(values, min(map(len, candidates))):
+        candidates.insert(0, encode_with(DEFLATE, values))
     return min(candidates, key=len)
+
+
+def _deflate_may_win(values: np.ndarray, shortest: int) -> bool:
+    """Whether DEFLATE may make fewer bytes than `shortest`; it may where nothing compresses, so lengths stay bounded."""
+    saved = values.nbytes - len(deflate(_byte_planes(values), PROBE_LEVEL))
+    return values.nbytes - PROBE_GAIN * saved <= shortest
 
 
 def decode_lossless(data: bytes, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
     """Inverse of `encode_lossless`; raises SarzFormatError on damaged data."""
     if not data:
         raise SarzFormatError("lossless tile: no bytes, expected a method and what it coded")
-    method, packed = data[0], data[1:]
+    method, packed, usable = data[0], data[1:], methods_for(dtype)
+    if method not in usable:
+        raise SarzFormatError(f"lossless tile: method {method}, expected {' or '.join(map(str, usable))} for {dtype}")
     if method == DEFLATE:
         return _decode_deflate(packed, shape, dtype)
-    if method != _method_for(dtype):
-        usable = " or ".join(str(m) for m in (DEFLATE, _method_for(dtype)) if m is not None)
-        raise SarzFormatError(f"lossless tile: method {method}, expected {usable} for {dtype}")
-    from .contextual import decode_lossless_planes, decode_palette
-
-    return (decode_lossless_planes if method == CONTEXTUAL else decode_palette)(packed, shape, dtype)
-
-
-def _method_for(dtype: np.dtype) -> int | None:
-    """The method besides DEFLATE that takes a dtype, if any does."""
-    if dtype.kind in "iu":
-        return CONTEXTUAL if dtype.itemsize <= 4 else None
-    return PALETTE
-
-
-def _encode_contextual(values: np.ndarray, method: int) -> bytes | None:
-    """What a method other than DEFLATE makes of an array; None of floats of too many values."""
     from . import contextual  # numba is imported where it is needed
 
-    return contextual.encode_lossless(values) if method == CONTEXTUAL else contextual.encode_palette(values)
+    decode = {CONTEXTUAL: contextual.decode_lossless_planes, PALETTE: contextual.decode_palette,
+              WIDE: contextual.decode_wide}[method]
+    return decode(packed, shape, dtype)
 
 
-def _encode_deflate(values: np.ndarray) -> bytes:
+def methods_for(dtype: np.dtype) -> tuple[int, ...]:
+    """The methods that take a dtype, DEFLATE first."""
+    return (DEFLATE, CONTEXTUAL) if dtype.kind in "iu" and dtype.itemsize <= 4 else (DEFLATE, PALETTE, WIDE)
+
+
+def encode_with(method: int, values: np.ndarray) -> bytes | None:
+    """The copy by one of `methods_for` the dtype; None where the palette has no room for the values."""
+    if method == DEFLATE:
+        return bytes([DEFLATE]) + deflate(_byte_planes(values), LEVEL)
+    from . import contextual
+
+    encode = {CONTEXTUAL: contextual.encode_lossless, PALETTE: contextual.encode_palette,
+              WIDE: contextual.encode_wide}[method]
+    packed = encode(values)
+    return None if packed is None else bytes([method]) + packed
+
+
+def _byte_planes(values: np.ndarray) -> bytes:
+    """What DEFLATE is given."""
     bits = np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
     delta = bits.copy()
     delta[:, :, 1:] -= bits[:, :, :-1]
     delta[:, 1:, 0] -= bits[:, :-1, 0]
     little = delta.astype(delta.dtype.newbyteorder("<"))
-    planes = little.reshape(-1).view(np.uint8).reshape(-1, values.dtype.itemsize).T
-    return deflate(planes.tobytes(), LEVEL)
+    return little.reshape(-1).view(np.uint8).reshape(-1, values.dtype.itemsize).T.tobytes()
 
 
 def _decode_deflate(data: bytes, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from .dtypes import array_dtype
 from .gdal_cache import CACHE_BYTES
 from .header import Header
 
@@ -37,7 +36,7 @@ def compression_bytes(header: Header, workers: int) -> int:
         Tiles that are worked on at once.
     """
     grid, metadata = header.grid, header.metadata
-    itemsize = np.dtype(metadata.dtype).itemsize
+    itemsize = array_dtype(metadata.dtype).itemsize
     height, width = min(grid.tile_size, metadata.height), min(grid.tile_size, metadata.width)
     row_samples = height * metadata.width * metadata.count
     read_ahead = itemsize if grid.rows > 1 else 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from .dtypes import is_complex
 from .errors import SarzFormatError
 from .grid import TileGrid
 from .metadata import RasterMetadata
@@ -183,15 +184,17 @@ def _from_json(value: Any) -> Header:
         groups=_groups(value["groups"], metadata.count),
         notes=tuple(checked_text(note, "notes") for note in checked_list(value.get("notes", []), "notes")),
         target=Target.from_json(value["target"]) if "target" in value else None,
-        lossless=_lossless(value),
+        lossless=_lossless(value, metadata.dtype),
     )
 
 
-def _lossless(value: dict[str, Any]) -> bool:
+def _lossless(value: dict[str, Any], dtype: str) -> bool:
     if value.get("lossless", True) is not True:
         raise SarzFormatError(f"lossless is {shown(value['lossless'])}, expected true or no such key")
     if "lossless" in value and "target" in value:
         raise SarzFormatError("the header has a target and is lossless, expected one of them")
+    if "lossless" not in value and is_complex(dtype):
+        raise SarzFormatError(f"the header has dtype {dtype} and is not lossless, expected that of complex values")
     return "lossless" in value
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from .codec.pool import parallel_map
 from .codec.tile import pack_coarse, pack_detail
 from .container_writer import ContainerWriter
+from .dtypes import to_parts
 from .fallback import encode_lossless
 from .header import Header
 from .index import EMPTY, FALLBACK
@@ -64,10 +65,12 @@ class LosslessEncoder:
         box, bands = self.grid.tile(row, col), list(self.header.groups[group].bands)
         tile = values[bands, :, box.col0 : box.col1]
         planes = [class_plane(self._classes(v, band)) for v, band in zip(tile, bands)]
+        copy = encode_lossless(to_parts(tile, self.header.metadata.dtype))
         nothing = tile[:, :0]  # All exact values are in the lossless copy.
-        return pack_coarse(planes, NO_SEGMENTS), pack_detail(NO_SEGMENTS, nothing, nothing, encode_lossless(tile))
+        return pack_coarse(planes, NO_SEGMENTS), pack_detail(NO_SEGMENTS, nothing, nothing, copy)
 
     def _classes(self, values: np.ndarray, band: int) -> np.ndarray:
-        """Classes tell masks alone: what is nodata, and the rest, zeros too, EXACT."""
-        classes = classify(values, np.zeros(values.shape, bool), self.header.metadata.nodata[band])
+        """Classes tell masks alone: what is nodata (of complex values: has a real part that is), and the rest, zeros too,
+        EXACT."""
+        classes = classify(values.real, np.zeros(values.shape, bool), self.header.metadata.nodata[band])
         return np.where(classes == NODATA, classes, np.uint8(EXACT))

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader, DatasetWriter
     from rasterio.rpc import RPC
 
-DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
-"""The dtypes that a header may name."""
-
 Tags = Mapping[str, Mapping[str, str]]
 """Tags by namespace; '' is the default namespace."""
 
@@ -45,7 +42,7 @@ class RasterMetadata:
     height: int
     """Pixels."""
     dtype: str
-    """One of DTYPES, the same for every band."""
+    """One of dtypes.DTYPES, the same for every band."""
     nodata: tuple[float | int | None, ...]
     """A band's nodata value, None where there is none: NaN is ``math.nan``, whole values of integer dtypes are ints.
     The dtype may be unable to hold it; no pixel has it then."""
@@ -123,7 +120,7 @@ class RasterMetadata:
         Raises
         ------
         UnsupportedRasterError
-            If the bands have different dtypes, or one that is not in DTYPES, or there are none.
+            If the bands have different dtypes, or one that is not in dtypes.DTYPES, or there are none.
         """
         from .metadata_rasterio import read_metadata
 

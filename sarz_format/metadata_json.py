@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .dtypes import DTYPES, part_dtype
 from .errors import SarzFormatError
-from .metadata import DTYPES, ControlPoint, RasterMetadata, Tags, default_colorinterp
+from .metadata import ControlPoint, RasterMetadata, Tags, default_colorinterp
 from .packed_reals import pack_reals, unpack_reals
 
 MAX_SIDE = 2**31 - 1
@@ -168,7 +169,7 @@ def _decode_nodata(value: Any, what: str, dtype: str) -> float | int | None:
     if value is None:
         return None
     # An int64 nodata value may need more bits than a float has.
-    if dtype.startswith("float") or not isinstance(value, int) or isinstance(value, bool):
+    if part_dtype(dtype).kind == "f" or not isinstance(value, int) or isinstance(value, bool):
         return decode_float(value, what)
     return checked_integer(value, what, -(2**64), 2**64)
 

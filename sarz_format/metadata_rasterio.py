@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio.dtypes
@@ -14,8 +14,12 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 from rasterio.rpc import RPC
 
+from .dtypes import DTYPES, part_dtype
 from .errors import SarzFormatError, UnsupportedRasterError
-from .metadata import DTYPES, ControlPoint, RasterMetadata
+from .metadata import ControlPoint, RasterMetadata
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 GENERATED_NAMESPACES = frozenset({
     "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "LocationInfo",
@@ -169,6 +173,8 @@ def _common_dtype(src: DatasetReader, bands: list[int]) -> str:
         raise UnsupportedRasterError(f"{src.name} has bands of {' and '.join(dtypes)}; choose bands of one dtype")
     if dtypes[0] not in DTYPES:
         raise UnsupportedRasterError(f"{src.name} is of {dtypes[0]}, expected one of {', '.join(DTYPES)}")
+    if dtypes[0] == "complex64":
+        _refuse_integer_parts(src, bands)
     return str(dtypes[0])
 
 
@@ -194,25 +200,43 @@ def _read_nodata(src: DatasetReader, band: int, value: float | None, dtype: str)
         return None
     if math.isnan(value):
         return math.nan
-    if dtype.startswith("float") or not float(value).is_integer():
+    if part_dtype(dtype).kind == "f" or not float(value).is_integer():
         return float(value)
     return int(value) if abs(value) < 2**53 else _read_large_nodata(src, band, int(value))
 
 
 def _read_large_nodata(src: DatasetReader, band: int, rounded: int) -> int:
     """A 64-bit nodata value to the last digit: rasterio returns it as a float, GDAL's VRT driver writes it out."""
-    import xml.etree.ElementTree as ElementTree
+    try:
+        return int(_vrt_bands(src)[band].findtext("NoDataValue", ""))
+    except (RasterioError, KeyError, IndexError, ValueError, SyntaxError) as exc:
+        raise UnsupportedRasterError(f"{src.name}: nodata near {rounded} cannot be read exactly: {exc}") from exc
+
+
+def _refuse_integer_parts(src: DatasetReader, bands: list[int]) -> None:
+    """Refuse GDAL's CInt32, which rasterio calls complex64 and reads as that, with parts rounded beyond 2^24."""
+    try:
+        found = _vrt_bands(src)
+        integers = any(found[band].get("dataType") == "CInt32" for band in bands)
+    except (RasterioError, KeyError, IndexError, SyntaxError) as exc:
+        raise UnsupportedRasterError(f"{src.name}: GDAL's type of its complex bands cannot be found out: {exc}") from exc
+    if integers:
+        raise UnsupportedRasterError(f"{src.name} has complex integers of 32 bits (CInt32), which rasterio rounds; convert "
+                                     "it first: gdal_translate -ot CFloat64")
+
+
+def _vrt_bands(src: DatasetReader) -> list[Element]:
+    """Bands as GDAL's VRT driver describes them, which says more than rasterio; raises RasterioError, KeyError or
+    SyntaxError."""
+    from xml.etree import ElementTree
 
     from rasterio.shutil import copy
 
-    try:
-        with MemoryFile(ext=".vrt") as memory:
-            copy(src, memory.name, driver="VRT")
-            with rasterio.open(memory.name) as vrt:
-                text = vrt.tags(ns="xml:VRT")["xml:VRT"]
-        return int(ElementTree.fromstring(text).findall("VRTRasterBand")[band].findtext("NoDataValue", ""))
-    except (RasterioError, KeyError, IndexError, ValueError, ElementTree.ParseError) as exc:
-        raise UnsupportedRasterError(f"{src.name}: nodata near {rounded} cannot be read exactly: {exc}") from exc
+    with MemoryFile(ext=".vrt") as memory:
+        copy(src, memory.name, driver="VRT")
+        with rasterio.open(memory.name) as vrt:
+            text = vrt.tags(ns="xml:VRT")["xml:VRT"]
+    return ElementTree.fromstring(text).findall("VRTRasterBand")
 
 
 def _read_tags(src: DatasetReader, bidx: int) -> dict[str, dict[str, str]]:
@@ -256,7 +280,7 @@ def _writable_nodata(value: float | int | None, dtype: str) -> bool:
         return False
     if isinstance(value, int) and (float(value) != value or abs(value) >= 10**17):
         return False  # rasterio passes a double, which GDAL prints with 17 digits
-    return bool(rasterio.dtypes.in_dtype_range(value, dtype))
+    return bool(rasterio.dtypes.in_dtype_range(value, part_dtype(dtype).name))
 
 
 def _same(a: float | int, b: float | int | None) -> bool:

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from .decibel import FACTORS, STEPS_PER_DB, db_values, linear_values
+from .dtypes import REAL_DTYPES
 from .errors import SarzOptionError, UnsupportedRasterError
 
 SCALES = ("amplitude", "intensity", "db")
@@ -21,15 +22,13 @@ RANGE_DB = 250.0
 PLAUSIBLE_DB = 1000.0
 """No backscatter lies further from 0 dB in any unit: fill values do, and must not decide a band's offset."""
 
-DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
+DTYPES = REAL_DTYPES
 
 
 def checked_dtype(dtype: str) -> np.dtype:
-    """The numpy dtype of a raster the codec takes; raises UnsupportedRasterError for complex and unknown ones."""
+    """The numpy dtype of a raster of real values; raises UnsupportedRasterError for complex and unknown ones."""
     if dtype not in DTYPES:
-        hint = ("; detect it first (amplitude or intensity), for example with numpy.abs, and compress that"
-                if "complex" in dtype else "")
-        raise UnsupportedRasterError(f"dtype {dtype}: expected one of {', '.join(DTYPES)}{hint}")
+        raise UnsupportedRasterError(f"dtype {dtype}: expected one of {', '.join(DTYPES)}")
     return np.dtype(dtype)
 
 

@@ -23,6 +23,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 from rasterio.windows import Window
 
+from .dtypes import array_dtype, value_bytes
 from .errors import SarzIOError
 from .grid import Box
 from .metadata import RasterMetadata
@@ -86,14 +87,14 @@ class CopyPlan:
     @property
     def row_bytes(self) -> int:
         """Bytes of one decoded row of all bands."""
-        return len(self.bands) * self.box.shape[1] * np.dtype(self.metadata.dtype).itemsize
+        return len(self.bands) * self.box.shape[1] * array_dtype(self.metadata.dtype).itemsize
 
     @property
     def nbytes(self) -> int:
         """About the size of the copy."""
         if self.box.empty:
             return 0
-        pixel = len(self.bands) * np.dtype(self.metadata.dtype).itemsize
+        pixel = len(self.bands) * value_bytes(self.metadata.dtype)
         if self.by_rows:
             return len(self.rows) * self.metadata.width * pixel
         height, width = self.box.shape

@@ -19,6 +19,7 @@ from rasterio.transform import array_bounds
 from rasterio.warp import transform as transform_points
 from rasterio.windows import Window
 
+from .dtypes import part_dtype
 from .errors import SarzOptionError
 from .reader_request import checked_band
 
@@ -116,7 +117,7 @@ class MetadataMixin:
     @property
     def nodatavals(self) -> tuple[float | None, ...]:
         """A band's nodata value; None where there is none, or one that the dtype cannot hold."""
-        values, dtype = self._metadata.nodata, self._metadata.dtype
+        values, dtype = self._metadata.nodata, part_dtype(self._metadata.dtype).name
         return tuple(None if value is None or not in_dtype_range(value, dtype) else float(value) for value in values)
 
     @property

@@ -17,6 +17,7 @@ from .codec.mosaic import BatchRunner, batches
 from .codec.pool import map_batches, parallel_map
 from .codec.tile import TileParts
 from .container import Container
+from .dtypes import part_dtype
 from .errors import DamagedTileError, SarzFormatError, TileDamageWarning
 from .grid import BLOCK
 from .index import TileEntry
@@ -202,14 +203,15 @@ class TileLoader:
 
     def _restore_values(self, work: _Decoding, shape: tuple[int, int]) -> None:
         """Inflate what came round the model."""
-        dtype = np.dtype(self.container.header.metadata.dtype)
+        dtype = self.container.header.metadata.dtype
         if work.entry.fallback:
             if any(work.parts.exact):
                 raise SarzFormatError("exact values: a lossless tile needs none")
             work.lossless = work.parts.lossless_values(shape, dtype)
         else:
             work.corrections = tuple(unpack_corrections(c, shape) for c in work.parts.corrections)
-            work.exact = tuple(work.parts.exact_values(band, shape, dtype) for band in range(len(work.parts.planes)))
+            work.exact = tuple(work.parts.exact_values(band, shape, np.dtype(dtype))
+                               for band in range(len(work.parts.planes)))
 
     def _check_classes(self, group: int, work: _Decoding) -> None:
         """Refuse classes that give a pixel no value: coded ones in an empty tile, nodata where the band has none."""
@@ -217,7 +219,7 @@ class TileLoader:
         for band, plane in zip(self.container.header.groups[group].bands, work.parts.planes):
             if work.entry.empty and plane.holds(VALID):
                 raise SarzFormatError("an empty tile has coded pixels")
-            if plane.holds(NODATA) and not representable(metadata.nodata[band], np.dtype(metadata.dtype)):
+            if plane.holds(NODATA) and not representable(metadata.nodata[band], part_dtype(metadata.dtype)):
                 raise SarzFormatError(f"nodata pixels in band {band + 1}, whose nodata value is {metadata.nodata[band]}")
 
     def _finish(self, work: _Decoding, engine: Engine) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from .agreement import Agreement, agreement_of, metadata_differences
 from .compression import opened_raster
 from .container import Container, open_container
+from .dtypes import array_dtype
 from .errors import DamagedTileError, SarzOptionError
 from .gdal_cache import bounded_gdal_cache
 from .grid import Box
@@ -102,7 +103,7 @@ def _cache_bytes(container: Container) -> int:
     """Memory of the rows of tiles that decoding one row takes: latents and classes, or a lossless copy."""
     metadata, size = container.header.metadata, container.header.tile_size
     pixels = ROWS_HELD * min(size, metadata.height) * -(-metadata.width // size) * size
-    return pixels * metadata.count * (3 + np.dtype(metadata.dtype).itemsize) + (64 << 20)
+    return pixels * metadata.count * (3 + array_dtype(metadata.dtype).itemsize) + (64 << 20)
 
 
 class _Check:

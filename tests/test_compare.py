@@ -290,7 +290,7 @@ def test_bad_input(harvey_grd: Path, harvey_db: Path, tmp_path: Path) -> None:
     with pytest.raises(sarz.SarzFormatError):
         sarz.compare(harvey_grd, tmp_path / "not.sarz")
     complex_raster = write_geotiff(tmp_path / "c.tif", np.ones((1, 9, 9), np.complex64))
-    with pytest.raises(sarz.UnsupportedRasterError):
+    with pytest.raises(sarz.UnsupportedRasterError, match="complex64.*DERIVED.*verify FILE --against"):
         sarz.compare(complex_raster, complex_raster)
 
 

@@ -596,7 +596,7 @@ def test_reading_without_the_model(harvey_db: Path, tmp_path: Path, monkeypatch:
 
 def test_complex_rasters_are_refused(tmp_path: Path) -> None:
     src = write_geotiff(tmp_path / "x.tif", np.ones((1, 20, 30), np.complex64))
-    with pytest.raises(sarz.UnsupportedRasterError, match=r"complex64.*numpy\.abs"):
+    with pytest.raises(sarz.UnsupportedRasterError, match=r"complex64.*DERIVED_.*lossless"):
         sarz.compress(src, tmp_path / "x.sarz")
     assert names(tmp_path) == ["x.tif"]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sarz_format.errors import SarzFormatError
-from sarz_format.fallback import CONTEXTUAL, DEFLATE, PALETTE, decode_lossless, encode_lossless
+from sarz_format.fallback import CONTEXTUAL, DEFLATE, PALETTE, WIDE, decode_lossless, encode_lossless
 from sarz_format.part_limits import deflate_limit
 from sarz_format.radiometry import DTYPES
 
@@ -69,9 +69,12 @@ def test_the_shortest_method_is_taken() -> None:
     rng = np.random.default_rng(5)
     speckle = np.rint(100 * np.sqrt(rng.gamma(4, 1 / 4, (2, 64, 80)))).astype(np.uint16)
     ramp = np.arange(2 * 64 * 80, dtype=np.float32).reshape(2, 64, 80)
+    signed = rng.normal(0, 1, (2, 64, 80))
     noise = rng.integers(0, 1 << 64, (1, 64, 80), np.uint64, endpoint=False)
-    for values, method in ((speckle, CONTEXTUAL), (speckle.astype(np.uint64), DEFLATE), (noise, DEFLATE),
+    for values, method in ((speckle, CONTEXTUAL), (speckle.astype(np.uint64) ** 2, PALETTE), (noise, DEFLATE),
                            (speckle * np.float32(0.01), PALETTE), (speckle * 0.01, PALETTE), (ramp, DEFLATE),
+                           (signed, WIDE), (signed.astype(np.float32), WIDE), (np.exp(signed), WIDE),
+                           (np.rint(signed * 2**40).astype(np.int64), WIDE),
                            (np.zeros((1, 1, 1), np.uint8), DEFLATE), (np.zeros((1, 300, 300), np.int8), CONTEXTUAL)):
         data = encode_lossless(values)
         assert data[0] == method
@@ -80,11 +83,11 @@ def test_the_shortest_method_is_taken() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_other_methods_are_refused(dtype: str) -> None:
-    integer, narrow = np.dtype(dtype).kind in "iu", np.dtype(dtype).itemsize <= 4
-    allowed = {DEFLATE, CONTEXTUAL if integer else PALETTE} if narrow or not integer else {DEFLATE}
+    narrow = np.dtype(dtype).kind in "iu" and np.dtype(dtype).itemsize <= 4
+    allowed = {DEFLATE, CONTEXTUAL} if narrow else {DEFLATE, PALETTE, WIDE}
     for method in range(256):
         known = method in allowed
-        reason = "lossless tile|contextual tile" if known else f"method {method}, expected 0.* for {dtype}"
+        reason = "lossless tile|contextual tile|table of values" if known else f"method {method}, expected 0.* for {dtype}"
         with pytest.raises(SarzFormatError, match=reason):
             decode_lossless(bytes([method]) + b"\xff" * 30, (1, 4, 5), np.dtype(dtype))
 
@@ -98,15 +101,19 @@ def test_no_copy_is_longer_than_deflate_and_a_byte(dtype: str) -> None:
 
 
 def test_numba_is_imported_by_the_methods_that_need_it_only() -> None:
-    code = ("import sys, numpy as np; from sarz_format.fallback import decode_lossless, encode_lossless as e; "
-            "v = np.zeros((1, 9, 9), np.uint64); decode_lossless(e(v), v.shape, v.dtype); "
+    data = encode_lossless(np.zeros((1, 1, 1), np.uint64))
+    code = (f"import sys, numpy as np; from sarz_format.fallback import decode_lossless; "
+            f"decode_lossless({data!r}, (1, 1, 1), np.dtype(np.uint64)); "
             "sys.exit('numba' in sys.modules or 'torch' in sys.modules)")
+    assert data[0] == DEFLATE
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_damaged_data_is_a_format_error() -> None:
-    values = np.arange(600, dtype=np.float32).reshape(2, 15, 20)
+    raw = np.random.default_rng(0).integers(0, 256, (2, 15, 80), dtype=np.uint8)
+    values = raw.view(np.float32)
     data = encode_lossless(values)
+    assert data[0] == DEFLATE
     for bad in (b"", data[:1], data[:-3], data + b"\0", b"\xff" * 40, b"\0" + b"\xff" * 40):
         with pytest.raises(SarzFormatError, match="lossless tile"):
             decode_lossless(bad, values.shape, values.dtype)

@@ -11,10 +11,12 @@ from golden.make import (
     CROPS,
     compress_crop,
     digests,
+    lossless_cases,
     made_models_installed,
     network_outputs,
     rans_case,
     small_model,
+    write_slc,
 )
 from made_model import PATHS, forced_arithmetic, network_of
 from plain_rans import plain_decode, plain_encode
@@ -24,6 +26,7 @@ from scenes import kinds_scene
 import sarz_format as sarz
 from sarz_format.codec.entropy import Decoder, decoding_tables
 from sarz_format.codec.model import Tables
+from sarz_format.fallback import decode_lossless
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -99,6 +102,23 @@ def test_crops_are_compressed_to_these_bytes(name: str, path: str, tmp_path: Pat
         assert compress_crop(name, tmp_path).read_bytes() == (GOLDEN / f"{name}.sarz").read_bytes()
 
 
+def test_lossless_copies_decode_for_ever() -> None:
+    for name, case in load("lossless.json").items():
+        decoded = decode_lossless(bytes.fromhex(case["copy"]), tuple(case["shape"]), np.dtype(case["dtype"]))
+        assert decoded.astype(decoded.dtype.newbyteorder("<")).tobytes().hex() == case["patterns"], name
+
+
+def test_lossless_copies_are_made_again() -> None:
+    """Not frozen: an encoder that chooses otherwise needs new golden bytes beside the old ones."""
+    assert lossless_cases() == load("lossless.json")
+
+
+def test_a_complex_raster_decodes_to_this_and_is_made_again(tmp_path: Path) -> None:
+    assert digests(GOLDEN / "slc.sarz") == load("slc.json")
+    sarz.compress(write_slc(tmp_path / "slc.tif"), tmp_path / "slc.sarz", tile_size=64, lossless=True)
+    assert (tmp_path / "slc.sarz").read_bytes() == (GOLDEN / "slc.sarz").read_bytes()
+
+
 def test_no_golden_file_is_forgotten() -> None:
-    made = {"rans.json", "network.safetensors", "kinds.sarz", "kinds.json", "crops.json"} | {f"{n}.sarz" for n in CROPS}
+    made = {"rans.json", "lossless.json", "slc.sarz", "slc.json", "network.safetensors", "kinds.sarz", "kinds.json", "crops.json"} | {f"{n}.sarz" for n in CROPS}
     assert {path.name for path in GOLDEN.iterdir() if path.suffix not in (".py", "") and path.is_file()} == made

@@ -21,8 +21,9 @@ from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
 
+from sarz_format.dtypes import DTYPES
 from sarz_format.errors import SarzFormatError, SarzOptionError, UnsupportedRasterError
-from sarz_format.metadata import DTYPES, RasterMetadata
+from sarz_format.metadata import RasterMetadata
 from sarz_format.metadata_json import decode_float, encode_number
 from sarz_format.metadata_rasterio import GENERATED_NAMESPACES
 
@@ -285,9 +286,15 @@ def test_cropping_a_raster_that_is_nowhere() -> None:
     assert metadata.cropped(1, 2, 2, 2).transform == (1, 0, 2, 0, 1, 1)
 
 
-def test_complex_rasters_are_not_supported(tmp_path: Path) -> None:
-    path = make(tmp_path / "a.tif", dtype="complex64")
-    with rasterio.open(path) as src, pytest.raises(UnsupportedRasterError, match="complex64"):
+CINT32 = """<VRTDataset rasterXSize="6" rasterYSize="5"><VRTRasterBand dataType="CInt32" band="1"/></VRTDataset>"""
+
+
+def test_complex_integers_of_32_bits_are_refused(tmp_path: Path) -> None:
+    """rasterio calls them complex64 and rounds them."""
+    path = tmp_path / "a.vrt"
+    path.write_text(CINT32, encoding="ascii")
+    with rasterio.open(path) as src, pytest.raises(UnsupportedRasterError, match="CInt32.*gdal_translate -ot CFloat64"):
+        assert src.dtypes == ("complex64",)
         RasterMetadata.from_dataset(src)
 
 
@@ -341,7 +348,7 @@ def test_wrong_types_raise_only_format_errors(key: str, value: Any) -> None:
         ({"width": 0}, "width is 0"),
         ({"height": 2**31}, "height is 2147483648"),
         ({"count": 10**9}, "count is 1000000000"),
-        ({"dtype": "complex64"}, "dtype is 'complex64'"),
+        ({"dtype": "complex_int32"}, "dtype is 'complex_int32'"),
         ({"dtype": ["uint8"]}, "dtype is"),
         ({"transform": [1, 2, 3]}, "a list of 6"),
         ({"transform": [1, 2, 3, 4, 5, 1e999]}, "out of range"),

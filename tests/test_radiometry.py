@@ -253,7 +253,7 @@ def test_options_are_checked() -> None:
     assert [checked_scale(scale) for scale in ("auto", *SCALES)] == ["auto", *SCALES]
     with pytest.raises(SarzOptionError, match="'volts'.*auto"):
         checked_scale("volts")
-    with pytest.raises(UnsupportedRasterError, match=r"complex64.*numpy\.abs"):
+    with pytest.raises(UnsupportedRasterError, match="complex64"):
         checked_dtype("complex64")
     with pytest.raises(UnsupportedRasterError, match="float16"):
         checked_dtype("float16")

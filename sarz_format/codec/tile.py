@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..dtypes import from_parts, is_complex, part_dtype
 from ..errors import SarzFormatError
 from ..fallback import decode_lossless
 from ..grid import HYPER
@@ -120,9 +121,10 @@ class TileParts:
         """Values of class EXACT of one band, in raster order."""
         return unpack_exact(self.exact[band], self.planes[band].count(EXACT, shape), dtype)
 
-    def lossless_values(self, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-        """The lossless copy ``(bands, height, width)`` of a FALLBACK tile."""
-        return decode_lossless(self.lossless, (len(self.planes), *shape), dtype)
+    def lossless_values(self, shape: tuple[int, int], dtype: str) -> np.ndarray:
+        """The lossless copy ``(bands, height, width)`` of a FALLBACK tile, by the raster's dtype."""
+        planes = len(self.planes) * (2 if is_complex(dtype) else 1)
+        return from_parts(decode_lossless(self.lossless, (planes, *shape), part_dtype(dtype)), dtype)
 
 
 def pack_coarse(planes: list[ClassPlane], segments: list[bytes]) -> bytes:

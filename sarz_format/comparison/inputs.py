@@ -14,7 +14,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from ..compression import opened_raster, raster_scale
-from ..errors import DamagedTileError, SarzFormatError, SarzIOError, SarzOptionError
+from ..dtypes import complex_advice, is_complex
+from ..errors import DamagedTileError, SarzFormatError, SarzIOError, SarzOptionError, UnsupportedRasterError
 from ..grid import Box
 from ..metadata import RasterMetadata
 from ..preamble import MAGIC
@@ -126,8 +127,11 @@ def opened_input(
             found, masked = (dataset.header.scale, "header"), False
         else:
             metadata = RasterMetadata.from_dataset(dataset, chosen)
-            found = raster_scale(dataset, chosen) if scale == "auto" else ("", "")
+            found = raster_scale(dataset, chosen) if scale == "auto" and not is_complex(metadata.dtype) else ("", "")
             masked = any(MaskFlags.per_dataset in dataset.mask_flag_enums[index - 1] for index in chosen)
+        if is_complex(metadata.dtype):
+            raise UnsupportedRasterError(f"{dataset.name} is {complex_advice('RASTER', metadata.dtype)}; whether a .sarz holds "
+                                         "a complex raster to the bit, rio sarcodec verify FILE --against RASTER tells")
         yield Input(dataset, chosen, metadata, *(found if scale == "auto" else (scale, "asked for")), masked)
 
 

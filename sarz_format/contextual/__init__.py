@@ -14,6 +14,7 @@ from __future__ import annotations
 from .bounded import MIN_BOUND_DB, encode_amplitudes, encode_fixed_point, step_of_decibels
 from .lossless import decode_fixed_point, decode_integers, decode_lossless_planes, encode_integers, encode_lossless
 from .palette import decode_palette, encode_palette
+from .wide import decode_wide, encode_wide
 
 __all__ = [
     "MIN_BOUND_DB",
@@ -21,10 +22,12 @@ __all__ = [
     "decode_integers",
     "decode_lossless_planes",
     "decode_palette",
+    "decode_wide",
     "encode_amplitudes",
     "encode_fixed_point",
     "encode_integers",
     "encode_lossless",
     "encode_palette",
+    "encode_wide",
     "step_of_decibels",
 ]

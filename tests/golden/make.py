@@ -10,6 +10,8 @@ frozen that is allowed, afterwards a change is a new version of the format.
 | `rans.json` | a hand-made table, symbols, and their stream | the entropy coder, to the bit |
 | `network.safetensors` | outputs of a made-up model's layers and networks | the integer networks, on every path |
 | `kinds.sarz`, `kinds.json` | every kind of tile and pixel, coded with made-up models; digests | the format |
+| `lossless.json` | small planes of each dtype, and what each method of a lossless copy makes of them | the lossless coder |
+| `slc.sarz`, `slc.json` | a complex raster, losslessly; digests | the format |
 | `pair.sarz`, `single.sarz`, `crops.json` | crops coded with the installed models; digests | the models as they ship |
 """
 
@@ -40,6 +42,8 @@ from sarz_format.codec.arithmetic import Arithmetic
 from sarz_format.codec.entropy import encode
 from sarz_format.codec.model import Tables, build_model
 from sarz_format.codec.network import Frame, Network
+from sarz_format.dtypes import REAL_DTYPES
+from sarz_format.fallback import PALETTE, WIDE, encode_with, methods_for
 
 CROPS = {"pair": ("terramind_vv_vh_db.tif", [1, 2]), "single": ("harvey_grd.tif", [1])}
 """Golden file to (raster of tests/data, bands). The first 96 rows and 112 columns are coded, in tiles of 64."""
@@ -62,6 +66,45 @@ def rans_case() -> dict[str, Any]:
     stream, escapes = encode(symbols.astype(np.int32), numbers.astype(np.uint8), Tables(cdf, np.array(reach, np.uint8)))
     return {"counts": counts, "reach": reach, "tables": numbers.tolist(), "symbols": symbols.tolist(),
             "stream": stream.hex(), "escapes": escapes.hex()}
+
+
+def lossless_cases() -> dict[str, dict[str, Any]]:
+    """By dtype and method: the bit patterns of planes of 2 x 9 x 8 numbers, and their lossless copy by that method."""
+    rng = np.random.default_rng(21)
+    power, level = rng.gamma(4, 25, (2, 9, 8)), rng.normal(0, 3e3, (2, 9, 8))
+    found = {}
+    for dtype in REAL_DTYPES:
+        values = (power.clip(1, 127) if np.dtype(dtype).kind in "iu" else level).astype(dtype)
+        values[:, 3, 2:7] = 0
+        if dtype == "float32":
+            values[0, 5, :5] = np.nan, np.inf, -np.inf, -0.0, 1e-42
+        for method in methods_for(np.dtype(dtype)):
+            step = 16 if np.dtype(dtype).kind in "iu" else 2000
+            planes = np.rint(values / step).astype(dtype) if method == PALETTE else values
+            found[f"{dtype}, method {method}"] = lossless_case(planes, method)
+    found["float64, power, method 3"] = lossless_case(power, WIDE)
+    found["int64, far, method 3"] = lossless_case((level * 2**45).astype(np.int64), WIDE)
+    return found
+
+
+def lossless_case(values: np.ndarray, method: int) -> dict[str, Any]:
+    """One of `lossless_cases`."""
+    patterns = values.view(f"u{values.itemsize}").astype(f"<u{values.itemsize}")
+    return {"dtype": values.dtype.name, "shape": list(values.shape), "patterns": patterns.tobytes().hex(),
+            "copy": encode_with(method, values).hex()}
+
+
+def write_slc(path: Path) -> Path:
+    """A complex raster, GDAL's CInt16, two bands of 70 x 80 pixels with a frame of nodata."""
+    import rasterio
+
+    rng = np.random.default_rng(22)
+    values = np.rint(rng.normal(0, 60, (2, 70, 80)) + 1j * rng.normal(0, 60, (2, 70, 80))).astype(np.complex64)
+    values[:, :9] = 0
+    with rasterio.open(path, "w", driver="GTiff", count=2, height=70, width=80, dtype="complex_int16", nodata=0,
+                       crs="EPSG:32636", transform=rasterio.Affine(10, 0, 4e5, 0, -10, 9e6)) as dst:
+        dst.write(values)
+    return path
 
 
 def network_outputs(network: Network, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
@@ -101,7 +144,7 @@ def digests(path: Path) -> dict[str, Any]:
     return {"file": hashlib.sha256(path.read_bytes()).hexdigest(),
             "values": hashlib.sha256(values.astype(values.dtype.newbyteorder("<")).tobytes()).hexdigest(),
             "shape": list(values.shape), "dtype": values.dtype.name,
-            "first_row": [float(v) for v in values[0, 0, :4]]}
+            "first_row": [float(v) for v in values[0, 0, :4].real]}
 
 
 @contextlib.contextmanager
@@ -152,12 +195,15 @@ def main() -> None:
     from sarz_format.codec.network import reference_network
 
     dump("rans.json", rans_case())
+    dump("lossless.json", lossless_cases())
     network = reference_network(small_model())
     (HERE / "network.safetensors").write_bytes(save(network_outputs(network, network.arithmetic)))
     with tempfile.TemporaryDirectory() as folder, made_models_installed():
         sarz.compress(write_kinds_scene(Path(folder) / "kinds.tif"), HERE / "kinds.sarz", tile_size=TILE, quality=15,
                       overwrite=True)
         dump("kinds.json", digests(HERE / "kinds.sarz"))
+        sarz.compress(write_slc(Path(folder) / "slc.tif"), HERE / "slc.sarz", tile_size=TILE, lossless=True, overwrite=True)
+        dump("slc.json", digests(HERE / "slc.sarz"))
     with tempfile.TemporaryDirectory() as folder:
         for name in CROPS:
             (HERE / f"{name}.sarz").write_bytes(compress_crop(name, Path(folder)).read_bytes())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 
+from .bands import band_radiometry
 from .blending import Canvas, ramp_pixels
 from .codec.corrections import apply_corrections
 from .codec.device import Engine, load_engine, resolve_batch, resolve_device
@@ -17,9 +17,8 @@ from .container import Container
 from .errors import DamagedTileError, SarzFormatError, SarzOptionError
 from .grid import BLOCK, Box
 from .header import Header
-from .mask import EXACT, NODATA, ZERO, representable
+from .mask import EXACT, NODATA, ZERO, fill_value
 from .memory import READING, memory_errors
-from .radiometry import BandRadiometry
 from .read_statistics import ReadStatistics
 from .reader_options import DEFAULT_CACHE_BYTES
 from .reports import NO_ARITHMETIC
@@ -33,15 +32,6 @@ TilesAndPixels = tuple[Mapping[tuple[int, int], LoadedTile], np.ndarray]
 ON_DAMAGE = ("raise", "mask", "list")
 MIN_PIECE = 64
 """Smallest height in pixels of what a core decodes on its own: below, context costs more than a second core gains."""
-
-
-def band_radiometry(header: Header, band: int) -> BandRadiometry:
-    """The conversion of one band of a file; raises SarzFormatError if its dB scale cannot be inverted."""
-    meta = header.metadata
-    gain, bias = (meta.scales[band], meta.offsets[band]) if header.scale == "db" else (1.0, 0.0)
-    if gain == 0 or not math.isfinite(gain) or not math.isfinite(bias):
-        raise SarzFormatError(f"band {band + 1} has scale {gain} and offset {bias}: expected finite numbers, not 0")
-    return BandRadiometry(np.dtype(meta.dtype), header.scale, header.offsets_db[band], gain, bias, meta.nodata[band])
 
 
 class WindowDecoder:
@@ -156,12 +146,8 @@ class WindowDecoder:
         if not damaged.any():
             return values, None
         for i, band in enumerate(bands):
-            values[i, damaged[i]] = self._fill_value(band)
+            values[i, damaged[i]] = fill_value(self.header.metadata.nodata[band], values.dtype)
         return values, damaged.any(0)
-
-    def _fill_value(self, band: int) -> float | int:
-        nodata, dtype = self.header.metadata.nodata[band], np.dtype(self.header.metadata.dtype)
-        return np.array(nodata).astype(dtype) if representable(nodata, dtype) else 0
 
     def _engine(self, group: int) -> Engine:
         """The engine of a group's model, which is looked for when a coded tile is first decoded."""
@@ -271,9 +257,9 @@ class WindowDecoder:
         rows, cols = part.slices(window)
         if tile.damage is not None:
             return
-        if tile.entry.fallback:
+        if tile.values is not None:
             for i, _, member in wanted:
-                values[i, rows, cols] = tile.lossless[(member, *part.slices(box))]
+                values[i, rows, cols] = tile.values[(member, *part.slices(box))]
             return
         if not tile.entry.empty:
             for member in {member for _, _, member in wanted}:
@@ -294,7 +280,7 @@ class WindowDecoder:
         if plane.kind == 0:
             return
         if plane.holds(NODATA):
-            out[chosen == NODATA] = self._fill_value(band)
+            out[chosen == NODATA] = fill_value(self.header.metadata.nodata[band], out.dtype)
         out[chosen == ZERO] = 0
         if tile.exact[member].size:
             exact = np.zeros(box.shape, out.dtype)

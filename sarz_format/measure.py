@@ -27,6 +27,15 @@ def band_errors(radiometry: BandRadiometry, values: np.ndarray, classes: np.ndar
     return BandStatistics.from_errors(radiometry.errors_mdb(*chosen))
 
 
+def errors_where_decibels_exist(radiometry: BandRadiometry, original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+    """Errors in milli-dB, int32, of those pixels (1-D) that have decibels before and after."""
+    if radiometry.scale != "db":
+        positive = (original > 0) & (decoded > 0)
+        if not positive.all():
+            original, decoded = original[positive], decoded[positive]
+    return radiometry.value_errors_mdb(original, decoded)
+
+
 def badly_served(statistics: Iterable[BandStatistics], quality: int, share: float = 1.0) -> bool:
     """Whether the model serves a tile so badly, in any band, that it has to be stored losslessly.
 

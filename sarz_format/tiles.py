@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .bands import allowance
+from .bounded import decode_bounded
 from .codec.corrections import Corrections, unpack_corrections
 from .codec.device import Engine
 from .codec.entropy import Decoder
@@ -18,9 +20,10 @@ from .codec.pool import map_batches, parallel_map
 from .codec.tile import TileParts
 from .container import Container
 from .errors import DamagedTileError, SarzFormatError, TileDamageWarning
+from .fallback import decode_lossless
 from .grid import BLOCK
 from .index import TileEntry
-from .mask import NODATA, VALID, ClassPlane, representable
+from .mask import NODATA, VALID, ClassPlane, representable, restored
 
 Key = tuple[int, int, int]
 """``(group, tile row, tile col)``."""
@@ -30,23 +33,23 @@ Key = tuple[int, int, int]
 class LoadedTile:
     """A tile without its synthesised pixels.
 
-    ``planes``, ``exact`` (1-D, in raster order) and ``corrections`` have one entry a band, ``lossless`` is ``(bands, height, width)`` of a
-    FALLBACK tile, ``latents`` int16 ``(rows, cols, channels)``, None where they are zero. A damaged tile has nothing but
-    the error that says why.
+    ``planes``, ``exact`` (1-D, in raster order) and ``corrections`` have one entry a band, ``values`` is ``(bands, height,
+    width)`` of a FALLBACK or BOUNDED tile, whose pixels need nothing else, ``latents`` int16 ``(rows, cols, channels)``,
+    None where they are zero. A damaged tile has nothing but the error that says why.
     """
 
     entry: TileEntry
     planes: tuple[ClassPlane, ...] = ()
     exact: tuple[np.ndarray, ...] = ()
     corrections: tuple[Corrections, ...] = ()
-    lossless: np.ndarray | None = None
+    values: np.ndarray | None = None
     latents: np.ndarray | None = None
     damage: DamagedTileError | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory held, about."""
-        arrays = [self.latents, self.lossless, *self.exact, *(p.plane for p in self.planes), *self.corrections]
+        arrays = [self.latents, self.values, *self.exact, *(p.plane for p in self.planes), *self.corrections]
         return sum(a.nbytes for a in arrays if a is not None) + 1024
 
 
@@ -88,7 +91,7 @@ class _Decoding:
     parts: TileParts | None = None
     exact: tuple[np.ndarray, ...] = ()
     corrections: tuple[Corrections, ...] = ()
-    lossless: np.ndarray | None = None
+    values: np.ndarray | None = None
     decoder: Decoder | None = None
     z: np.ndarray | None = None
     totals: np.ndarray | None = None
@@ -196,27 +199,43 @@ class TileLoader:
         work.parts = TileParts.unpack(work.coarse, work.detail, bands, shape)
         _check_flags(work.entry, work.parts)
         self._check_classes(group, work)
-        self._restore_values(work, shape)
+        self._restore_values(group, work, shape)
         if engine is not None and not work.entry.empty:
             work.decoder, work.z = engine.coder.start(*work.parts.coarse, self._latent_shape(work.key))
 
-    def _restore_values(self, work: _Decoding, shape: tuple[int, int]) -> None:
-        """Inflate what came round the model."""
+    def _restore_values(self, group: int, work: _Decoding, shape: tuple[int, int]) -> None:
+        """Decode what came round the model."""
         dtype = np.dtype(self.container.header.metadata.dtype)
         if work.entry.fallback:
             if any(work.parts.exact):
                 raise SarzFormatError("exact values: a lossless tile needs none")
-            work.lossless = work.parts.lossless_values(shape, dtype)
-        else:
-            work.corrections = tuple(unpack_corrections(c, shape) for c in work.parts.corrections)
-            work.exact = tuple(work.parts.exact_values(band, shape, dtype) for band in range(len(work.parts.planes)))
+            work.values = decode_lossless(work.parts.copy, (len(work.parts.planes), *shape), dtype)
+            return
+        work.corrections = tuple(unpack_corrections(c, shape) for c in work.parts.corrections)
+        work.exact = tuple(work.parts.exact_values(band, shape, dtype) for band in range(len(work.parts.planes)))
+        if work.entry.bounded:
+            work.values = self._bounded_values(group, work.parts, work.exact, shape)
+
+    def _bounded_values(self, group: int, parts: TileParts, exact: tuple[np.ndarray, ...],
+                        shape: tuple[int, int]) -> np.ndarray:
+        """Values of a BOUNDED tile, all classes in place."""
+        header, bands = self.container.header, self.container.header.groups[group].bands
+        limits = allowance(header, bands)
+        if limits is None:
+            raise SarzFormatError("a bounded tile in a file without a bound")
+        valid = np.stack([plane.array(shape) == VALID for plane in parts.planes])
+        values = decode_bounded(parts.copy, valid, np.dtype(header.metadata.dtype), limits)
+        return restored(parts.planes, exact, [header.metadata.nodata[band] for band in bands], values)
 
     def _check_classes(self, group: int, work: _Decoding) -> None:
         """Refuse classes that give a pixel no value: coded ones in an empty tile, nodata where the band has none."""
         metadata = self.container.header.metadata
+        coded = any(plane.holds(VALID) for plane in work.parts.planes)
+        if work.entry.empty and not work.entry.bounded and coded:
+            raise SarzFormatError("an empty tile has coded pixels")
+        if work.entry.bounded and not coded:
+            raise SarzFormatError("a bounded tile has no coded pixels")
         for band, plane in zip(self.container.header.groups[group].bands, work.parts.planes):
-            if work.entry.empty and plane.holds(VALID):
-                raise SarzFormatError("an empty tile has coded pixels")
             if plane.holds(NODATA) and not representable(metadata.nodata[band], np.dtype(metadata.dtype)):
                 raise SarzFormatError(f"nodata pixels in band {band + 1}, whose nodata value is {metadata.nodata[band]}")
 
@@ -231,7 +250,7 @@ class TileLoader:
 def _loaded(work: _Decoding) -> LoadedTile:
     if work.damage is not None:
         return LoadedTile(work.entry, damage=work.damage)
-    return LoadedTile(work.entry, work.parts.planes, work.exact, work.corrections, work.lossless, work.latents)
+    return LoadedTile(work.entry, work.parts.planes, work.exact, work.corrections, work.values, work.latents)
 
 
 def _check_flags(entry: TileEntry, parts: TileParts) -> None:
@@ -239,5 +258,5 @@ def _check_flags(entry: TileEntry, parts: TileParts) -> None:
         raise SarzFormatError("an empty tile holds latents")
     if (entry.empty or entry.fallback) and any(parts.corrections):
         raise SarzFormatError("a tile without coded pixels has corrections of some")
-    if entry.fallback != bool(parts.lossless):
-        raise SarzFormatError("the lossless copy and the fallback flag contradict each other")
+    if (entry.fallback or entry.bounded) != bool(parts.copy):
+        raise SarzFormatError("the copy and the flags FALLBACK and BOUNDED contradict each other")

@@ -36,8 +36,9 @@ MOST_LARGE = 0.01
 UNIT_BITS = 9
 """A step has at least so many bits of fixed point: what rounding it down costs is below 0.003 bits a pixel."""
 
-FINE_BITS = 8
-"""Half of the pixels are so many bits of fixed point from zero, or more: they do not become zero at any bound."""
+SMALL, LARGE = 0.001, 0.999
+"""Quantiles of magnitudes that units of fixed point suit: those below may be less than one unit, and those above more than
+the dtype has bits for."""
 
 LARGEST_LEVEL = 1 << 30
 EXPONENTS = -1074, 971
@@ -200,22 +201,23 @@ class _FixedPoint(_Method):
     def fitting(cls, values: np.ndarray, dtype: np.dtype, allowance: Allowance) -> _FixedPoint | None:
         """The one for some values (1-D); None if their dtype has no numbers so close to each other.
 
-        Units are as fine as `UNIT_BITS` asks for; finer where the bound is large beside the values; and coarser where all
-        but the largest values would not be whole numbers of them that the dtype can hold.
+        Units are as fine as `UNIT_BITS` asks for; finer where the bound is large beside the values, which must not become 0;
+        and coarser where values would not be whole numbers of them that the dtype can hold.
         """
         if not values.size:
             return None
         magnitudes = np.abs(values.astype(np.float64))
-        middle, most = (float(np.quantile(magnitudes, share, method="lower")) for share in (0.5, 0.999))
+        small, large = np.quantile(magnitudes, (SMALL, LARGE), method="lower").tolist()
         most_bits = min(np.finfo(dtype).nmant + 1, LARGEST_LEVEL.bit_length() - 1)
         step = _exponent(min(2 * allowance.difference, float(np.finfo(np.float64).max)))
-        exponent = max(min(step - UNIT_BITS, _exponent(middle) - FINE_BITS), _exponent(most) + 1 - most_bits, EXPONENTS[0])
+        exponent = max(min(step - UNIT_BITS, _exponent(small)), _exponent(large) + 1 - most_bits, EXPONENTS[0])
         if exponent > min(step, EXPONENTS[1]):
             return None
         return cls(dtype, allowance, exponent)
 
     def takes(self, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        return np.abs(self._targets(values, valid)) < LARGEST_LEVEL
+        magnitudes = np.abs(self._targets(values, valid))
+        return (magnitudes >= 1) & (magnitudes < LARGEST_LEVEL)
 
     def encode(self, values: np.ndarray, valid: np.ndarray) -> bytes:
         from .contextual import encode_fixed_point

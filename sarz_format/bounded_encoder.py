@@ -15,7 +15,7 @@ from .header import Header
 from .index import BOUNDED, EMPTY, FALLBACK
 from .lossless import NO_SEGMENTS, LosslessEncoder, PackedTile
 from .mask import EXACT, VALID, class_plane, classify
-from .measure import errors_where_decibels_exist
+from .measure import decibels_exist
 from .roles import lossless_bands
 from .statistics import BandStatistics
 
@@ -90,9 +90,10 @@ class BoundedEncoder(LosslessEncoder):
     def _measured(self, band: int, original: np.ndarray, decoded: np.ndarray,
                   valid: np.ndarray) -> tuple[BandStatistics, float]:
         """Errors in decibels of the valid pixels that have them, and the worst of all in the unit of the bound."""
-        pair = original[valid], decoded[valid]
-        worst = self._of_band[band].worst(*pair)
-        return BandStatistics.from_errors(errors_where_decibels_exist(self._radiometry[band], *pair)), worst
+        radiometry = self._radiometry[band]
+        worst = self._of_band[band].worst(original[valid], decoded[valid])
+        chosen = valid & decibels_exist(radiometry.scale, original, decoded)
+        return BandStatistics.from_errors(radiometry.value_errors_mdb(original[chosen], decoded[chosen])), worst
 
     def _lossless_is_worth_trying(self, values: np.ndarray, bands: tuple[int, ...], bounded: PackedTile | None) -> bool:
         if bounded is None:

@@ -27,13 +27,9 @@ def band_errors(radiometry: BandRadiometry, values: np.ndarray, classes: np.ndar
     return BandStatistics.from_errors(radiometry.errors_mdb(*chosen))
 
 
-def errors_where_decibels_exist(radiometry: BandRadiometry, original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
-    """Errors in milli-dB, int32, of those pixels (1-D) that have decibels before and after."""
-    if radiometry.scale != "db":
-        positive = (original > 0) & (decoded > 0)
-        if not positive.all():
-            original, decoded = original[positive], decoded[positive]
-    return radiometry.value_errors_mdb(original, decoded)
+def decibels_exist(scale: str, original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+    """Which pixels, of those with finite values, have decibels before and after; bool."""
+    return np.ones(original.shape, bool) if scale == "db" else (original > 0) & (decoded > 0)
 
 
 def badly_served(statistics: Iterable[BandStatistics], quality: int, share: float = 1.0) -> bool:

@@ -173,4 +173,4 @@ def _report(a: Input, b: Input, measures: list[dict[str, Measure]], plot: str | 
     if plot is not None and len(measures) > PLOTTED_BANDS:
         notes = [*notes, f"the picture shows the first {PLOTTED_BANDS} of {len(measures)} bands"]
     return CompareReport(a.name, b.name, metadata.width, metadata.height, len(measures), a.scale, b.scale, bands, plot,
-                         seconds, notes)
+                         seconds, notes, a.bound, b.bound)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from .bands import band_radiometry
 from .blending import Canvas, ramp_pixels
 from .codec.corrections import apply_corrections
-from .codec.device import Engine, load_engine, resolve_batch, resolve_device
-from .codec.mosaic import BatchRunner, synthesise
 from .codec.pool import parallel_map, worker_count
 from .container import Container
 from .errors import DamagedTileError, SarzFormatError, SarzOptionError
 from .grid import BLOCK, Box
-from .header import Header
+from .index import EMPTY
 from .mask import EXACT, NODATA, ZERO, fill_value
 from .memory import READING, memory_errors
 from .read_statistics import ReadStatistics
@@ -25,6 +23,12 @@ from .reports import NO_ARITHMETIC
 from .tiles import LoadedTile, TileCache, TileLoader
 from .timing import Stages
 from .weights import find_model
+
+if TYPE_CHECKING:
+    import torch
+
+    from .codec.device import Engine
+    from .codec.mosaic import BatchRunner
 
 TilesAndPixels = tuple[Mapping[tuple[int, int], LoadedTile], np.ndarray]
 """Tiles by ``(row, col)``, and a strip's pixels int16 ``(bands, height, width)``, none where all tiles are EMPTY."""
@@ -35,7 +39,7 @@ MIN_PIECE = 64
 
 
 class WindowDecoder:
-    """Decodes windows of one open file. Safe from several threads.
+    """Decodes windows of one open file. Safe from several threads. A file whose tiles are all EMPTY needs no torch.
 
     Parameters
     ----------
@@ -68,8 +72,14 @@ class WindowDecoder:
         if on_damage not in ON_DAMAGE:
             raise SarzOptionError(f"on_damage {on_damage!r}: expected {' or '.join(ON_DAMAGE)}")
         self.container, self.header, self.grid = container, container.header, container.header.grid
-        self.device = resolve_device(device)
-        self._run = BatchRunner(resolve_batch(batch_size, self.device))
+        self.device: torch.device | None = None
+        self._run: BatchRunner | None = None
+        if (container.index.entries["flags"] & EMPTY == 0).any():
+            from .codec.device import resolve_batch, resolve_device
+            from .codec.mosaic import BatchRunner
+
+            self.device = resolve_device(device)
+            self._run = BatchRunner(resolve_batch(batch_size, self.device))
         self._overlap, self._power_gains = overlap, power_gains
         self._loader = TileLoader(container, TileCache(cache_bytes), on_damage)
         self._engines: dict[int, Engine] = {}
@@ -152,6 +162,8 @@ class WindowDecoder:
     def _engine(self, group: int) -> Engine:
         """The engine of a group's model, which is looked for when a coded tile is first decoded."""
         if group not in self._engines:
+            from .codec.device import load_engine
+
             entry = self.header.groups[group]
             info = find_model(entry.model, entry.weights_sha256)
             if info.bands != len(entry.bands):
@@ -225,6 +237,8 @@ class WindowDecoder:
 
         Exactly the strip is synthesised, in pieces as wide as a tile, wherever the tiles' borders are.
         """
+        from .codec.mosaic import synthesise
+
         out = np.zeros((engine.network.model.bands, *strip.shape), np.int16)
         pieces = {}
         for piece in _pieces(strip, self.grid.tile_size, self.device):
@@ -237,6 +251,8 @@ class WindowDecoder:
 
     def _blended(self, engine: Engine, tiles: dict[tuple[int, int], LoadedTile], strip: Box) -> np.ndarray:
         """As `_exact`, with less context than the receptive field: every tile apart, joined by a canvas."""
+        from .codec.mosaic import synthesise
+
         margin = self._margin(engine)
         half = ramp_pixels(margin)
         canvas = Canvas(self.grid, strip, engine.network.model.bands, half)

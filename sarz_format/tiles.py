@@ -7,15 +7,14 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .bands import allowance
 from .bounded import decode_bounded
 from .codec.corrections import Corrections, unpack_corrections
-from .codec.device import Engine
 from .codec.entropy import Decoder
-from .codec.mosaic import BatchRunner, batches
 from .codec.pool import map_batches, parallel_map
 from .codec.tile import TileParts
 from .container import Container
@@ -24,6 +23,10 @@ from .fallback import decode_lossless
 from .grid import BLOCK
 from .index import TileEntry
 from .mask import NODATA, VALID, ClassPlane, representable, restored
+
+if TYPE_CHECKING:
+    from .codec.device import Engine
+    from .codec.mosaic import BatchRunner
 
 Key = tuple[int, int, int]
 """``(group, tile row, tile col)``."""
@@ -115,9 +118,9 @@ class TileLoader:
         self.damaged: dict[Key, DamagedTileError] = {}
         self._lock = threading.Lock()
 
-    def load(self, group: int, engine: Engine | None, run: BatchRunner,
+    def load(self, group: int, engine: Engine | None, run: BatchRunner | None,
              positions: Iterable[tuple[int, int]]) -> dict[tuple[int, int], LoadedTile]:
-        """Tiles of a group by ``(row, col)``; an engine is needed unless all are EMPTY.
+        """Tiles of a group by ``(row, col)``; an engine and its runner are needed unless all are EMPTY.
 
         Raises
         ------
@@ -150,14 +153,16 @@ class TileLoader:
             return
         warnings.warn(TileDamageWarning(f"{damage.args[0].split(';')[0]}; it is masked"), stacklevel=2)
 
-    def _decode(self, engine: Engine | None, run: BatchRunner, keys: list[Key]) -> list[tuple[Key, LoadedTile]]:
+    def _decode(self, engine: Engine | None, run: BatchRunner | None, keys: list[Key]) -> list[tuple[Key, LoadedTile]]:
         work = self._fetch(keys)
         parallel_map(lambda w: self._guarded(w, self._start, engine), work)
-        if engine is not None:
+        if engine is not None and run is not None:
             self._decode_latents(work, engine, run)
         return [(w.key, _loaded(w)) for w in work]
 
     def _decode_latents(self, work: list[_Decoding], engine: Engine, run: BatchRunner) -> None:
+        from .codec.mosaic import batches  # torch is imported where there are latents
+
         by_shape: dict[tuple[int, ...], list[_Decoding]] = {}
         for w in work:
             if w.z is not None and w.damage is None:

@@ -180,7 +180,7 @@ class _Check:
         if self.original is not None:
             row, col = found.worst_at or (None, None)
             result["measured"] = {**_figures(found.statistics), "worst_row": row, "worst_col": col,
-                                  "equals_recorded": found.statistics == recorded,
+                                  "equals_recorded": found.statistics.as_stored == recorded,
                                   "reclassed_pixels": found.reclassed, "changed_exact_pixels": found.changed}
             if self.header.bound is not None:
                 row, col = (None, None) if found.worst_of_bound is None else found.worst_of_bound[1:]
@@ -199,7 +199,7 @@ class _Check:
                        "pixels are valid")
             if self.original is None:
                 continue
-            if not damaged and found.statistics != recorded:
+            if not damaged and found.statistics.as_stored != recorded:
                 yield f"band {number}: the error recorded is {_text(recorded)}, measured {_text(found.statistics)}"
             if found.outside:
                 row, col = found.worst_of_bound[1:]

@@ -11,6 +11,7 @@ frozen that is allowed, afterwards a change is a new version of the format.
 | `network.safetensors` | outputs of a made-up model's layers and networks | the integer networks, on every path |
 | `kinds.sarz`, `kinds.json` | every kind of tile and pixel, coded with made-up models; digests | the format |
 | `pair.sarz`, `single.sarz`, `crops.json` | crops coded with the installed models; digests | the models as they ship |
+| `bounded_*.sarz`, `bounded.json` | crops within a bound, by each method; digests | the bounded tiles |
 """
 
 from __future__ import annotations
@@ -43,6 +44,14 @@ from sarz_format.codec.network import Frame, Network
 
 CROPS = {"pair": ("terramind_vv_vh_db.tif", [1, 2]), "single": ("harvey_grd.tif", [1])}
 """Golden file to (raster of tests/data, bands). The first 96 rows and 112 columns are coded, in tiles of 64."""
+
+BOUNDED: dict[str, tuple[str, list[int], dict[str, float]]] = {
+    "bounded_cells": ("harvey_grd.tif", [1, 2], {"max_error_db": 0.5}),
+    "bounded_steps": ("harvey_grd.tif", [1], {"max_error": 5}),
+    "bounded_decibels": ("harvey_sigma0.tif", [1, 2], {"max_error_db": 1}),
+    "bounded_fixed_point": ("terramind_vv_vh_db.tif", [1, 2], {"max_error": 0.7}),
+}
+"""Golden file to (raster of tests/data, bands, bound); the same part of it."""
 
 CROP_ROWS, CROP_COLS = 96, 112
 CROP_TILE = 64
@@ -124,7 +133,7 @@ def write_crop(name: str, folder: Path) -> Path:
     import rasterio
     from rasterio.windows import Window
 
-    source, bands = CROPS[name]
+    source, bands = CROPS[name] if name in CROPS else BOUNDED[name][:2]
     path = folder / f"{name}.tif"
     with rasterio.open(HERE.parent / "data" / source) as src:
         values = src.read(bands, window=Window(64, 64, CROP_COLS, CROP_ROWS))
@@ -140,6 +149,13 @@ def compress_crop(name: str, folder: Path) -> Path:
     """A golden crop compressed with the installed models."""
     path = folder / f"{name}.sarz"
     sarz.compress(write_crop(name, folder), path, tile_size=CROP_TILE)
+    return path
+
+
+def bound_crop(name: str, folder: Path) -> Path:
+    """A crop of `BOUNDED` compressed."""
+    path = folder / f"{name}.sarz"
+    sarz.compress(write_crop(name, folder), path, tile_size=CROP_TILE, **BOUNDED[name][2])
     return path
 
 
@@ -162,6 +178,10 @@ def main() -> None:
         for name in CROPS:
             (HERE / f"{name}.sarz").write_bytes(compress_crop(name, Path(folder)).read_bytes())
     dump("crops.json", {name: digests(HERE / f"{name}.sarz") for name in CROPS})
+    with tempfile.TemporaryDirectory() as folder:
+        for name in BOUNDED:
+            (HERE / f"{name}.sarz").write_bytes(bound_crop(name, Path(folder)).read_bytes())
+    dump("bounded.json", {name: digests(HERE / f"{name}.sarz") for name in BOUNDED})
 
 
 if __name__ == "__main__":

@@ -152,7 +152,29 @@ def test_decibels_by_their_definition() -> None:
             mantissa = float(Decimal(10) ** (Decimal(rest) / steps))
             assert value == (mantissa * 10.0**power if power >= 0 else mantissa / 10.0**-power)
     ends = linear_numbers("intensity", np.array([3_153_920, 3_200_000, -3_153_921]), 1024)
-    assert ends[:2].tolist() == [1e308, np.inf] and 0 < ends[2] < 1e-308
+    assert ends[:2].tolist() == [1e308, np.inf] and 0 < ends[2] < 1e-307
+
+
+@pytest.mark.parametrize(("values", "scale", "data"), [
+    (np.full(SHAPE, 100, np.uint16), "amplitude", "00 00 8b 81 ad f9 10 64 00 c8 01"),
+    (np.full(SHAPE, -17.25, np.float32), "db", "01 f7 ff 80 04 00 ff 89 01"),
+    (np.full(SHAPE, 0.001, np.float64), "intensity", "02 ff 07 00 ff df 03"),
+])
+def test_worked_examples_of_the_specification(values: np.ndarray, scale: str, data: str) -> None:
+    allowance = Allowance(0.5, scale, ratio=scale != "db")
+    assert encode_bounded(values, ALL, allowance, [None]).data == bytes.fromhex(data)
+    assert np.array_equal(decode_bounded(bytes.fromhex(data), ALL, values.dtype, allowance), values)
+
+
+@pytest.mark.parametrize(("dtype", "scale", "values"), [
+    ("float32", "intensity", {-30720: "3a83126f", -12345: "3d7f2618", 0: "3f800000", 1: "3f80075e", 24680: "438090e8"}),
+    ("uint16", "amplitude", {0: "0001", 20000: "0009", 46080: "00b2", 55000: "01e5", 98000: "ee30"}),
+])
+def test_worked_values_of_the_specification(dtype: str, scale: str, values: dict[int, str]) -> None:
+    levels = np.array(list(values)).reshape(1, 1, -1).astype(float)
+    data, _ = encode_fixed_point(levels, 1)
+    found = decode_bounded(bytes([DECIBELS]) + data, np.ones(levels.shape, bool), np.dtype(dtype), Allowance(0.5, scale, True))
+    assert found.astype(found.dtype.newbyteorder(">")).tobytes().hex() == "".join(values.values())
 
 
 @pytest.mark.parametrize(("steps", "digest"), [

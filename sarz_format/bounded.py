@@ -22,7 +22,7 @@ import numpy as np
 from .bound import SLACK, Allowance
 from .decibel import FACTORS, linear_numbers
 from .errors import SarzFormatError
-from .mask import representable
+from .mask import like_nodata
 
 NUMBERS, FIXED_POINT, DECIBELS = range(3)
 """Method bytes."""
@@ -71,7 +71,7 @@ def encode_bounded(values: np.ndarray, valid: np.ndarray, allowance: Allowance,
     valid
         bool of the same shape: pixels to code; all are `Allowance.codable` and none is nodata.
     nodata
-        One a band: no pixel is decoded to it, nor to 0.
+        One a band: no pixel is decoded to what is like it, nor to 0.
 
     Returns
     -------
@@ -88,8 +88,7 @@ def encode_bounded(values: np.ndarray, valid: np.ndarray, allowance: Allowance,
         decoded = decode_bounded(data, kept, values.dtype, allowance)
         good = allowance.within(values, decoded, WRITER_SLACK) & (decoded != 0)
         for band, fill in enumerate(nodata):
-            if representable(fill, values.dtype):
-                good[band] &= decoded[band] != np.array(fill).astype(values.dtype)
+            good[band] &= ~like_nodata(decoded[band], fill)
         if good[kept].all():
             return BoundedTile(data, kept, decoded)
         kept = kept & good

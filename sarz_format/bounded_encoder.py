@@ -14,7 +14,7 @@ from .fallback import encode_lossless
 from .header import Header
 from .index import BOUNDED, EMPTY, FALLBACK
 from .lossless import NO_SEGMENTS, LosslessEncoder, PackedTile
-from .mask import EXACT, VALID, class_plane, classify
+from .mask import EXACT, VALID, class_plane, classify, like_nodata
 from .measure import decibels_exist
 from .roles import lossless_bands
 from .statistics import BandStatistics
@@ -82,10 +82,10 @@ class BoundedEncoder(LosslessEncoder):
 
     def _classes_within(self, values: np.ndarray, band: int) -> np.ndarray:
         """Classes before the tile is coded; none is VALID in a band that is not backscatter."""
-        codable = np.zeros(values.shape, bool)
+        codable, nodata = np.zeros(values.shape, bool), self.header.metadata.nodata[band]
         if band not in self._exact_bands:
-            codable = self._of_band[band].codable(values)
-        return classify(values, codable, self.header.metadata.nodata[band])
+            codable = self._of_band[band].codable(values) & ~like_nodata(values, nodata)
+        return classify(values, codable, nodata)
 
     def _measured(self, band: int, original: np.ndarray, decoded: np.ndarray,
                   valid: np.ndarray) -> tuple[BandStatistics, float]:

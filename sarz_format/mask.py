@@ -52,6 +52,21 @@ def representable(value: float | int | None, dtype: np.dtype) -> bool:
     return (isinstance(value, int) or value.is_integer()) and info.min <= value <= info.max
 
 
+NEAR_NODATA = 1e-6
+"""Floats this near to nodata, relatively, are nodata to GDAL's masks (to 5e-7 of it)."""
+
+
+def like_nodata(values: np.ndarray, nodata: float | int | None) -> np.ndarray:
+    """Which numbers are the nodata value, or floats so near to it that masks take them for it; bool."""
+    if not representable(nodata, values.dtype) or math.isnan(nodata):
+        return np.zeros(values.shape, bool)
+    fill = np.array(nodata).astype(values.dtype)
+    if values.dtype.kind != "f" or not np.isfinite(fill):
+        return values == fill
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.abs(values.astype(np.float64) - float(fill)) <= NEAR_NODATA * abs(float(fill))
+
+
 def fill_value(nodata: float | int | None, dtype: np.dtype) -> np.generic:
     """What NODATA pixels, and damaged ones, are: the nodata value, or 0 where `dtype` cannot hold it."""
     return np.array(nodata if representable(nodata, dtype) else 0).astype(dtype)[()]

@@ -37,7 +37,8 @@ WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
 def row(path: Path, way: str, options: dict[str, Any], target: Path) -> list[str]:
     """One line of the table."""
     report = sarz.compress(path, target, overwrite=True, **options)
-    errors = ["0", "0"] if report.lossless else [f"{report.rmse_db:.3f}", f"{report.max_error_db:.2f}"]
+    exact = report.fallback_tiles == report.tiles
+    errors = ["0", "0"] if exact else [f"{report.rmse_db:.3f}", f"{report.max_error_db:.2f}"]
     return [path.stem, f"`{way}`", f"{report.output_bytes:,}", f"{report.bpp:.2f}", f"1:{report.ratio:.1f}", *errors]
 
 

@@ -104,7 +104,7 @@ class VerifyReport(_Report):
     `tiles` counts those checked, of every band group; `damaged_tiles` are (row, column, group). `bands` has one
     dictionary a band: `valid_pixels` that went through the model, the `recorded` error, and the one `measured` against
     the original (None without `against`), with the place of the worst. Sizes in bytes, errors in dB, times in seconds.
-    `arithmetic_refused` and `lossless` as in `CompressReport`. `bound` is None, or has `unit` and `value` of the file's
+    `arithmetic_refused` as in `CompressReport`. `bound` is None, or has `unit` and `value` of the file's
     bound, and with `against` the `worst` error in that unit, over pixels of all kinds, and `pixels_outside` the bound;
     `measured` then has `bound` with the same for each band, and the place of the worst.
     """
@@ -127,5 +127,4 @@ class VerifyReport(_Report):
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     arithmetic_refused: list[str] = field(default_factory=list)
-    lossless: bool = False
     bound: dict[str, Any] | None = None

@@ -163,7 +163,7 @@ class _Check:
             bands=[self._band(band) for band in range(metadata.count)],
             arithmetic=self.decoder.arithmetic, seconds=seconds, notes=list(self.header.notes),
             timings=self.decoder.timings, arithmetic_refused=self.decoder.arithmetic_refused,
-            lossless=self.header.lossless, bound=self._bound())
+            bound=self._bound())
 
     def _bound(self) -> dict[str, Any] | None:
         """The bound and, where there is an original, the worst error in its unit and the pixels beyond it."""

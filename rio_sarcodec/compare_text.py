@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .report import bound_text
+
 LABEL_WIDTH, COLUMN_WIDTH = 42, 16
 BANDS_ABREAST = 4
 
@@ -61,8 +63,8 @@ HIDDEN_WHEN_ZERO = frozenset({"difference.only_in_a", "difference.only_in_b", "t
 def compare_text(report: dict[str, Any]) -> str:
     """The report as text; a figure that does not exist is a dash."""
     lines = [
-        f"A {report['a']}: {report['width']} x {report['height']}, {report['scale_a']}",
-        f"B {report['b']}: {report['scale_b']}",
+        f"A {report['a']}: {report['width']} x {report['height']}, {report['scale_a']}{bound_text(report['bound_a'])}",
+        f"B {report['b']}: {report['scale_b']}{bound_text(report['bound_b'])}",
     ]
     for first in range(0, report["count"], BANDS_ABREAST):
         lines += ["", *_table(report["bands"][first : first + BANDS_ABREAST])]

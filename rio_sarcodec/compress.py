@@ -26,6 +26,8 @@ from .jobs import Job, check_summary, compress_jobs
 @options.rmse_db_opt
 @options.ratio_opt
 @options.bpp_opt
+@options.max_error_db_opt
+@options.max_error_opt
 @options.lossless_opt
 @click.option(
     "--scale",
@@ -60,6 +62,8 @@ def compress(
     rmse_db: float | None,
     ratio: float | None,
     bpp: float | None,
+    max_error_db: float | None,
+    max_error: float | None,
     lossless: bool,
     scale: str,
     tile_size: int,
@@ -82,10 +86,12 @@ def compress(
       rio sarcodec compress scene.tif scene.sarz
       rio sarcodec compress scene.tif small.sarz --quality 30 --bidx 1
       rio sarcodec compress scene.tif half_a_db.sarz --rmse-db 0.5
+      rio sarcodec compress scene.tif sure.sarz --max-error-db 0.5
       rio sarcodec compress scene.tif exact.sarz --lossless
       rio sarcodec compress *.tif -o compressed --summary summary.json
     """
-    options.one_target(quality, rmse_db, ratio, bpp, lossless)
+    options.one_goal(quality=quality, rmse_db=rmse_db, ratio=ratio, bpp=bpp, max_error_db=max_error_db,
+                     max_error=max_error, lossless=lossless)
     jobs = compress_jobs(files, output)
     check_summary(summary, jobs, overwrite)
     with ctx.obj["env"]:
@@ -101,6 +107,8 @@ def compress(
                 rmse_db=rmse_db,
                 ratio=ratio,
                 bpp=bpp,
+                max_error_db=max_error_db,
+                max_error=max_error,
                 lossless=lossless,
                 scale=scale,
                 tile_size=tile_size,

@@ -86,18 +86,13 @@ class PositiveNumber(click.ParamType):
         return number
 
 
-TARGETS = ("quality", "rmse_db", "ratio", "bpp")
-"""Parameters of ``compress`` that exclude one another."""
-
-
-def one_target(quality: int | None, rmse_db: float | None, ratio: float | None, bpp: float | None,
-               lossless: bool) -> None:
-    """Raise MisuseError if more than one of them is given."""
-    given = [f"--{name.replace('_', '-')}" for name, value in zip(TARGETS, (quality, rmse_db, ratio, bpp)) if value is not None]
-    given += ["--lossless"] * lossless
+def one_goal(**goals: float | bool | None) -> None:
+    """Raise MisuseError if more than one parameter of ``compress`` says what a file is to reach."""
+    options = {f"--{name.replace('_', '-')}": value for name, value in goals.items()}
+    given = [option for option, value in options.items() if value is not None and value is not False]
     if len(given) > 1:
-        raise MisuseError(f"{' and '.join(given)} exclude each other; give one of --quality, --rmse-db, --ratio, --bpp and "
-                          "--lossless")
+        *others, last = options
+        raise MisuseError(f"{' and '.join(given)} exclude each other; give one of {', '.join(others)} and {last}")
 
 
 rmse_db_opt = click.option(
@@ -118,6 +113,20 @@ bpp_opt = click.option(
     "--bpp", type=PositiveNumber(), metavar="X", help="Instead of a quality: bits of the file a pixel and band."
 )
 
+
+max_error_db_opt = click.option(
+    "--max-error-db",
+    type=click.FloatRange(0.01, 10),
+    metavar="E",
+    help="Instead of a quality: no valid pixel is off by more than E dB (0.01 to 10). No model is used.",
+)
+
+max_error_opt = click.option(
+    "--max-error",
+    type=PositiveNumber(),
+    metavar="V",
+    help="The same in the units of the raster: no valid pixel is off by more than V.",
+)
 
 lossless_opt = click.option(
     "--lossless",

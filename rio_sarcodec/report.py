@@ -16,7 +16,7 @@ def compress_text(report: dict[str, Any]) -> str:
         f"  error    {_outcome_text(report)}",
     ]
     if len(report["bands"]) > 1 and not report["lossless"]:
-        lines += [f"  band {number:<4}{_error_text(band)}" for number, band in enumerate(report["bands"], 1)]
+        lines += [f"  band {number:<4}{_error_text(band, bool(report['bound']))}" for number, band in enumerate(report["bands"], 1)]
     lines.append(f"  tiles    {_tiles_text(report)}, {_effort_text(report)}")
     return "\n".join(lines + _note_lines(report))
 
@@ -41,16 +41,29 @@ def _shape_text(report: dict[str, Any]) -> str:
     return f"{report['width']} x {report['height']}, {count} band{'s' if count != 1 else ''}, {report['dtype']}"
 
 
-def _error_text(errors: dict[str, Any]) -> str:
-    """RMSE, bias and worst error; there is none where no pixel went through the model."""
+def _error_text(errors: dict[str, Any], bounded: bool = False) -> str:
+    """RMSE, bias and worst error; there is none where no pixel was coded."""
     rmse_db = errors["rmse_db"]
     if rmse_db is None or math.isnan(rmse_db):
-        return "nothing to measure (no pixel went through the model)"
+        return "nothing to measure in dB" if bounded else "nothing to measure (no pixel went through the model)"
     return f"RMSE {rmse_db:.3f} dB, bias {errors['bias_db']:+.3f} dB, worst {errors['max_error_db']:.2f} dB"
 
 
 def _outcome_text(report: dict[str, Any]) -> str:
-    return "none: lossless" if report["lossless"] else f"{_error_text(report)}, {_quality_text(report)}"
+    if report["lossless"]:
+        return "none: lossless"
+    if report["bound"]:
+        return f"{_error_text(report, bounded=True)}{bound_text(report['bound'])}"
+    return f"{_error_text(report)}, {_quality_text(report)}"
+
+
+def bound_text(bound: dict[str, Any] | None) -> str:
+    """A bound, and the worst error in its unit where it was measured, behind other text; nothing without a bound."""
+    if bound is None:
+        return ""
+    unit = " dB" if bound["unit"] == "db" else " in the units of the raster"
+    worst = bound.get("worst")
+    return f", bound {bound['value']:g}{unit}" + ("" if worst is None else f", worst {worst:.4g}")
 
 
 def _quality_text(report: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from rasterio.rio import options as rio_options
 from . import options
 from .console import Console
 from .failures import FAILED, FAILURES, MisuseError, failure_text, one_line_failures
+from .report import bound_text
 
 
 @click.command(short_help="Check .sarz files to the last byte.")
@@ -39,8 +40,8 @@ def verify(
 ) -> None:
     """Check .sarz files: all checksums, and every tile decoded. Names all damaged tiles.
 
-    With --against the true error is measured, and must equal the recorded one to the last digit; --bidx says which of
-    the raster's bands the file holds, where it was made of some only.
+    With --against the true error is measured, and must equal the recorded one to the last digit and keep the file's
+    bound, if it has one; --bidx says which of the raster's bands the file holds, where it was made of some only.
 
     \b
       rio sarcodec verify *.sarz
@@ -92,6 +93,10 @@ def verify_text(report: dict[str, Any]) -> str:
         lines.append(f"  band {band['band']:<4}recorded {_error_text(band['recorded'])}")
         if band["measured"] is not None:
             lines.append(f"           measured {_error_text(band['measured'])}{_comparison_text(band['measured'])}")
+    if report["bound"] is not None:
+        outside = report["bound"]["pixels_outside"]
+        kept = "" if outside is None else ": kept" if not outside else f": NOT KEPT by {outside:,} pixels"
+        lines.append(f"  bound    {bound_text(report['bound'])[8:]}{kept}")
     return "\n".join(lines + [f"  note     {note}" for note in report["notes"]])
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from .bound import Allowance
 from .mask import EXACT, NODATA, VALID, ZERO, classify
+from .measure import decibels_exist
 from .metadata import RasterMetadata
 from .radiometry import BandRadiometry
 from .statistics import BandStatistics
@@ -32,6 +34,12 @@ class Agreement:
     changed: int = 0
     """Pixels stored exactly or losslessly whose bits differ from the original's."""
     changed_at: Place | None = None
+    worst_of_bound: tuple[float, int, int] | None = None
+    """``(-error in the unit of the bound, row, column)`` of the pixel furthest off, the first in raster order."""
+    outside: int = 0
+    """Pixels that are off by more than the bound."""
+    outside_at: Place | None = None
+    """The first of them."""
 
     def __add__(self, other: Agreement) -> Agreement:
         return Agreement(
@@ -41,6 +49,9 @@ class Agreement:
             _first(self.reclassed_at, other.reclassed_at),
             self.changed + other.changed,
             _first(self.changed_at, other.changed_at),
+            _first(self.worst_of_bound, other.worst_of_bound),
+            self.outside + other.outside,
+            _first(self.outside_at, other.outside_at),
         )
 
     @property
@@ -58,6 +69,7 @@ def agreement_of(
     lossless: bool,
     corner: Place,
     intact: np.ndarray | None = None,
+    allowance: Allowance | None = None,
 ) -> Agreement:
     """Compare one band of one tile.
 
@@ -73,25 +85,44 @@ def agreement_of(
         Row and column of its first pixel in the raster.
     intact : ndarray of bool (height, width), optional
         Pixels to compare; all by default.
+    allowance : Allowance, optional
+        What the bound of the file means for this band, if there is one.
     """
     wanted = np.ones(classes.shape, bool) if intact is None else intact
-    expected = classify(original.real, radiometry.to_pixels(original)[1], radiometry.nodata)
+    codable = radiometry.to_pixels(original)[1] if allowance is None else allowance.codable(original)
+    expected = classify(original.real, codable, radiometry.nodata)
     reclassed = wanted & (classes != expected)
-    if lossless:  # What could have been coded, or is zero, may be EXACT; its bits are compared below.
+    # What could have been coded may be EXACT, as it may be zero in lossless tiles; its bits are compared below.
+    if lossless:
         reclassed &= ~((classes == EXACT) & ((expected == VALID) | (expected == ZERO)))
+    elif allowance is not None:
+        reclassed &= ~((classes == EXACT) & (expected == VALID))
     differ = wanted & _differ(original, decoded)
-    changed = differ if lossless else differ & (classes != VALID) & ~((classes == NODATA) & (expected == NODATA))
+    both_nodata = (classes == NODATA) & (expected == NODATA)
+    changed = differ if lossless else differ & (classes != VALID) & ~both_nodata
     statistics, worst = BandStatistics(), None
     compared = wanted & (classes == VALID) & (expected == VALID)
     if lossless:
         statistics = BandStatistics(count=int(np.count_nonzero(compared)))
-    elif compared.any():
-        errors = radiometry.value_errors_mdb(original[compared], decoded[compared])
+    else:
+        measurable = compared & decibels_exist(radiometry.scale, original, decoded)
+        errors = radiometry.value_errors_mdb(original[measurable], decoded[measurable])
         statistics = BandStatistics.from_errors(errors)
-        at = int(np.argmax(np.abs(errors)))
-        row, col = divmod(int(np.flatnonzero(compared)[at]), classes.shape[1])
-        worst = -abs(int(errors[at])), row + corner[0], col + corner[1]
-    return Agreement(statistics, worst, *_counted(reclassed, corner), *_counted(changed, corner))
+        worst = _worst(errors, measurable, corner)
+    agreement = Agreement(statistics, worst, *_counted(reclassed, corner), *_counted(changed, corner))
+    return agreement if allowance is None else _bounded(agreement, allowance, original, decoded, differ & ~both_nodata, corner)
+
+
+def _bounded(agreement: Agreement, allowance: Allowance, original: np.ndarray, decoded: np.ndarray, differ: np.ndarray,
+             corner: Place) -> Agreement:
+    """With what the bound says about the pixels that `differ`, those of every class."""
+    pair = original[differ], decoded[differ]
+    outside = np.zeros(differ.shape, bool)
+    outside[differ] = ~allowance.within(*pair)
+    errors = allowance.errors(*pair)
+    worst = _worst(np.where(np.isnan(errors), np.inf, errors), differ, corner)
+    count, first = _counted(outside, corner)
+    return replace(agreement, worst_of_bound=worst, outside=count, outside_at=first)
 
 
 GEOREFERENCING = ("crs_wkt", "transform", "gcps", "gcps_crs_wkt", "rpcs", "nodata", "scales", "offsets")
@@ -120,6 +151,16 @@ def _bits(values: np.ndarray) -> np.ndarray:
 
 def _first(a: Any, b: Any) -> Any:
     return min((item for item in (a, b) if item is not None), default=None)
+
+
+def _worst(errors: np.ndarray, chosen: np.ndarray, corner: Place) -> tuple[Any, int, int] | None:
+    """``(-magnitude, row, column)`` of the largest of the errors of the pixels `chosen`; None without any."""
+    if not errors.size:
+        return None
+    magnitudes = np.abs(errors)
+    at = int(np.argmax(magnitudes))
+    row, col = divmod(int(np.flatnonzero(chosen)[at]), chosen.shape[1])
+    return -magnitudes[at].item(), row + corner[0], col + corner[1]
 
 
 def _counted(chosen: np.ndarray, corner: Place) -> tuple[int, Place | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .dtypes import value_bytes
 from .header import Header
@@ -34,7 +34,15 @@ def compress_report(source: str, output: str, header: Header, encoder: Encoder |
         fallback_tiles=encoder.fallback_tiles, seconds=seconds, scale=header.scale, scale_reason=header.scale_reason,
         quality=header.quality, arithmetic=encoder.arithmetic, notes=notes, timings=encoder.timings, target=target,
         tile_qualities=reached.qualities, arithmetic_refused=encoder.arithmetic_refused,
-        lossless=header.lossless)
+        lossless=header.lossless, bound=_bound(header, encoder))
+
+
+def _bound(header: Header, encoder: Encoder | LosslessEncoder) -> dict[str, Any] | None:
+    """The bound that was asked for, and the worst error in its unit, over all and a band each."""
+    if header.bound is None:
+        return None
+    worst: list[float] = encoder.worst
+    return {**header.bound.to_json(), "worst": max(worst), "worst_by_band": list(worst)}
 
 
 def raw_bytes(header: Header) -> int:

@@ -18,6 +18,8 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from .bound import RASTER, Allowance, Bound
+from .bounded import whole_bound
 from .compress_report import compress_report, raw_bytes
 from .container_writer import ContainerWriter
 from .dtypes import complex_advice, is_complex, part_dtype
@@ -36,11 +38,12 @@ from .header import Header
 from .memory import COMPRESSING, memory_errors
 from .metadata import RasterMetadata
 from .output import check_output, refuse_overwriting
+from .quality import MAX_QUALITY
 from .radiometry import BandRadiometry, checked_dtype, checked_scale, choose_offset_db, detect_scale
 from .reports import CompressReport
 from .roles import lossless_bands
 from .sampling import Sample, scaled_values, take_sample
-from .target import RMSE_DB, asked_for
+from .target import RMSE_DB, asked_for, check_one_goal
 from .weights import models_for_compression
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ Progress = Callable[[int, int], None]
 
 def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, quality: int | None = None,
              rmse_db: float | None = None, ratio: float | None = None, bpp: float | None = None, lossless: bool = False,
-             scale: str = "auto", tile_size: int = 512, indexes: Sequence[int] | int | None = None,
+             max_error_db: float | None = None, max_error: float | None = None, scale: str = "auto", tile_size: int = 512, indexes: Sequence[int] | int | None = None,
              nodata: float | None = None, model: str = "auto", device: str = "auto", batch_size: int | str = "auto",
              overwrite: bool = False, progress: Progress | None = None) -> CompressReport:
     """Compress a raster to a .sarz file; unless it is lossless, every tile is decoded again to measure the error.
@@ -69,7 +72,7 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     dst
         Path of the file to write. Not a file that `src` is read from.
     quality
-        0 (smallest) to 100 (finest); DEFAULT_QUALITY where no target is given either. At most one of these four.
+        0 (smallest) to 100 (finest); DEFAULT_QUALITY where nothing else is given. At most one of these seven.
     rmse_db
         Root mean square error in dB that each tile of a band group is to have, over its bands together.
     ratio
@@ -79,6 +82,12 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
     lossless
         Store every band of every tile so that it comes back to the bit; instead of a quality or a target. No model is
         needed, and `model`, `device` and `batch_size` have no effect.
+    max_error_db
+        Instead: no valid pixel, as it is written back, is off by more than so many dB, from 0.01 to 10. Zeros, nodata and
+        what has no decibels come back exactly. No model is needed.
+    max_error
+        The same in the units of the raster, scales of bands applied, finite and above 0. Where it is below the
+        resolution of integers the file is lossless, and a note says so.
     scale
         What the pixels are: "amplitude", "intensity", "db", or "auto".
     tile_size
@@ -110,25 +119,31 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
         If a target is missed by more than 5 %: the nearest that can be is written.
     """
     started = time.perf_counter()
-    quality, target = asked_for(quality, lossless, rmse_db=rmse_db, ratio=ratio, bpp=bpp)
+    check_one_goal(lossless, quality=quality, rmse_db=rmse_db, ratio=ratio, bpp=bpp, max_error_db=max_error_db,
+                   max_error=max_error)
+    quality, target = asked_for(quality, rmse_db=rmse_db, ratio=ratio, bpp=bpp)
+    bound = Bound.asked_for(max_error_db, max_error)
     checked_scale(scale)
     if isinstance(tile_size, bool) or int(tile_size) != tile_size or tile_size % 64 or not 64 <= tile_size <= 4096:
         raise SarzOptionError(f"tile size {tile_size}: expected a multiple of 64 from 64 to 4096")
-    models = {} if lossless else models_for_compression(model)
+    models = {} if lossless or bound else models_for_compression(model)
     with bounded_gdal_cache(), opened_raster(src) as dataset, memory_errors(dataset.name, COMPRESSING):
         refuse_overwriting([dataset.name, *dataset.files], dst)
         bands = _checked_indexes(indexes, dataset)
         metadata = _metadata(dataset, bands, nodata, lossless)
         exact = lossless_bands(metadata.descriptions, metadata.colorinterp)
         chosen, reason, radiometry = _radiometry(dataset, bands, metadata, scale, exact)
-        if lossless:
-            header = Header(metadata, int(tile_size), chosen, reason, (0,) * len(bands), quality,
-                            groups_without_models(metadata.descriptions, exact), tuple(_notes(dataset, bands)),
-                            lossless=True)
+        notes = tuple(_notes(dataset, bands))
+        if bound is not None:
+            bound, more = _reachable(bound, metadata, chosen, exact)
+            lossless, notes = bound is None, (*more, *notes)
+        if lossless or bound:
+            header = Header(metadata, int(tile_size), chosen, reason, (0,) * len(bands), MAX_QUALITY,
+                            groups_without_models(metadata.descriptions, exact), notes, lossless=lossless, bound=bound)
         else:
             header = Header(metadata, int(tile_size), chosen, reason, tuple(r.offset_db for r in radiometry), quality,
                             model_groups(metadata.descriptions, models, exact),
-                            (*_lossless_notes(metadata, exact), *_notes(dataset, bands)), target)
+                            (*_lossless_notes(metadata, exact), *notes), target)
         if tile_size >= LARGE_TILE:
             _warn_of_memory(dataset.name, header)
         control = None
@@ -148,6 +163,10 @@ def compress(src: str | os.PathLike | DatasetReader, dst: str | os.PathLike, *, 
 def _encoder(header: Header, radiometry: list[BandRadiometry], models: dict[int, ModelInfo], device: str,
              batch_size: int | str, control: RateControl | None) -> Encoder | LosslessEncoder:
     """What codes the raster of a header."""
+    if header.bound:
+        from .bounded_encoder import BoundedEncoder
+
+        return BoundedEncoder(header)
     if header.lossless:
         from .lossless import LosslessEncoder
 
@@ -157,6 +176,23 @@ def _encoder(header: Header, radiometry: list[BandRadiometry], models: dict[int,
 
     where = resolve_device(device)
     return Encoder(header, radiometry, models, where, resolve_batch(batch_size, where), control)
+
+
+def _reachable(bound: Bound, metadata: RasterMetadata, scale: str,
+               exact: Mapping[int, str]) -> tuple[Bound | None, tuple[str, ...]]:
+    """The bound, or None if integers would have to be lossless to keep it; and notes for readers.
+
+    Raises UnsupportedRasterError if a band's scale is no number that the bound could be divided by.
+    """
+    if bound.unit == RASTER or scale == "db":
+        for band, gain in enumerate(metadata.scales):
+            if gain == 0 or not math.isfinite(gain):
+                raise UnsupportedRasterError(f"band {band + 1} has scale {gain}: expected a finite number that is not 0, to "
+                                             "apply the bound; correct it with rio edit-info")
+    limits = [Allowance.of(bound, scale, [gain]) for band, gain in enumerate(metadata.scales) if band not in exact]
+    if np.dtype(metadata.dtype).kind in "iu" and limits and not any(limit.ratio or whole_bound(limit) for limit in limits):
+        return None, (f"a bound of {bound} is below the resolution of {metadata.dtype} numbers: stored losslessly",)
+    return bound, tuple(_lossless_notes(metadata, exact))
 
 
 def _planned(dataset: DatasetReader, bands: list[int], header: Header, radiometry: list[BandRadiometry],

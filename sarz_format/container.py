@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Literal
 
-import numpy as np
 
 from .container_writer import ContainerWriter
 from .dtypes import value_bytes
 from .errors import DamagedTileError, SarzFormatError
 from .header import Header, unpack_header
-from .index import ENTRY_BYTES, TileEntry, TileIndex, check_lossless, checked_tile_count, unpack_index
+from .index import ENTRY_BYTES, TileEntry, TileIndex, check_kinds, checked_tile_count, unpack_index
 from .part_limits import check_part_lengths
 from .preamble import PREAMBLE_BYTES, Preamble, check_crc, unpack_preamble
 from .source import Source, open_source
@@ -142,8 +141,7 @@ def _read_container(source: Source) -> Container:
         index = unpack_index(packed, header.grid, len(header.groups), preamble.coarse_section, preamble.detail_section)
         bands = [len(group.bands) for group in header.groups]
         check_part_lengths(index, bands, value_bytes(header.metadata.dtype))
-        if header.lossless:
-            check_lossless(index)
+        check_kinds(index, lossless=header.lossless, bounded=header.bound is not None)
     except SarzFormatError as exc:
         if str(exc).startswith(source.name):
             raise

@@ -81,7 +81,7 @@ class ContainerWriter:
         coarse, detail : bytes
             The two parts, under 4 GiB each.
         flags : int
-            Of index.EMPTY and index.FALLBACK.
+            Of index.EMPTY, index.FALLBACK and index.BOUNDED.
         quality : int
             0 to 100.
         """
@@ -90,7 +90,7 @@ class ContainerWriter:
         if max(len(coarse), len(detail)) > _MAX_PART_BYTES:
             raise SarzOptionError(f"a tile's part has {max(len(coarse), len(detail))} bytes, expected under 4 GiB")
         if flags & ~KNOWN_FLAGS:
-            raise SarzOptionError(f"flags {flags} of a tile: expected a sum of EMPTY and FALLBACK")
+            raise SarzOptionError(f"flags {flags} of a tile: expected a sum of EMPTY, FALLBACK and BOUNDED")
         entry = self._entries[self._written]
         # Relative to its section: where the coarse section starts is known at the end.
         entry["coarse_offset"], entry["detail_offset"] = self._coarse_length, self._detail_length

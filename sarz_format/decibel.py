@@ -18,26 +18,33 @@ FACTORS = {"amplitude": 20, "intensity": 10}
 """dB = factor * log10(value)."""
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _mantissas(steps: int) -> np.ndarray:
-    """``10^(k / steps)`` for k in 0..steps-1, each the float64 nearest to 40 exact digits."""
-    context = Context(prec=40)
-    return np.array([float(context.power(Decimal(10), context.divide(Decimal(k), Decimal(steps))))
-                     for k in range(steps)])
+    """``10^(k / steps)`` for k in 0..steps-1, each the float64 nearest to 55 exact digits: powers of a root of 60."""
+    context = Context(prec=60)
+    root, power, mantissas = context.power(Decimal(10), context.divide(Decimal(1), Decimal(steps))), Decimal(1), []
+    for _ in range(steps):
+        mantissas.append(float(power))
+        power = context.multiply(power, root)
+    return np.array(mantissas)
 
 
 def _power_of_ten(exponent: np.ndarray, mantissa: np.ndarray) -> np.ndarray:
     tens = np.array([float(10**e) for e in range(309)])
     magnitude = tens[np.minimum(np.abs(exponent), 308)]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         return np.where(exponent >= 0, mantissa * magnitude, mantissa / magnitude)
+
+
+def linear_numbers(scale: str, levels: np.ndarray, levels_per_db: int) -> np.ndarray:
+    """Amplitude or intensity, float64, of int64 levels of so many a decibel; infinite beyond float64."""
+    steps = FACTORS[scale] * levels_per_db
+    return _power_of_ten(levels // steps, _mantissas(steps)[levels % steps])
 
 
 def linear_values(scale: str, offset_db: int) -> np.ndarray:
     """Amplitude or intensity of every int16 pixel, float64 (65536,), from -32768 up."""
-    steps = FACTORS[scale] * STEPS_PER_DB
-    n = np.arange(-32768, 32768, dtype=np.int64) + offset_db * STEPS_PER_DB
-    return _power_of_ten(n // steps, _mantissas(steps)[n % steps])
+    return linear_numbers(scale, np.arange(-32768, 32768, dtype=np.int64) + offset_db * STEPS_PER_DB, STEPS_PER_DB)
 
 
 def db_values(offset_db: int) -> np.ndarray:

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from .bands import band_radiometry
 from .blending import Canvas, ramp_pixels
 from .codec.corrections import apply_corrections
-from .codec.device import Engine, load_engine, resolve_batch, resolve_device
-from .codec.mosaic import BatchRunner, synthesise
 from .codec.pool import parallel_map, worker_count
 from .container import Container
-from .dtypes import array_dtype, is_complex, part_dtype
+from .dtypes import array_dtype
 from .errors import DamagedTileError, SarzFormatError, SarzOptionError
 from .grid import BLOCK, Box
-from .header import Header
-from .mask import EXACT, NODATA, ZERO, representable
+from .index import EMPTY
+from .mask import EXACT, NODATA, ZERO, fill_value
 from .memory import READING, memory_errors
-from .radiometry import BandRadiometry
 from .read_statistics import ReadStatistics
 from .reader_options import DEFAULT_CACHE_BYTES
 from .reports import NO_ARITHMETIC
 from .tiles import LoadedTile, TileCache, TileLoader
 from .timing import Stages
 from .weights import find_model
+
+if TYPE_CHECKING:
+    import torch
+
+    from .codec.device import Engine
+    from .codec.mosaic import BatchRunner
 
 TilesAndPixels = tuple[Mapping[tuple[int, int], LoadedTile], np.ndarray]
 """Tiles by ``(row, col)``, and a strip's pixels int16 ``(bands, height, width)``, none where all tiles are EMPTY."""
@@ -36,18 +39,8 @@ MIN_PIECE = 64
 """Smallest height in pixels of what a core decodes on its own: below, context costs more than a second core gains."""
 
 
-def band_radiometry(header: Header, band: int) -> BandRadiometry:
-    """The conversion of one band of a file; raises SarzFormatError if its dB scale cannot be inverted."""
-    meta = header.metadata
-    gain, bias = (meta.scales[band], meta.offsets[band]) if header.scale == "db" else (1.0, 0.0)
-    if gain == 0 or not math.isfinite(gain) or not math.isfinite(bias):
-        raise SarzFormatError(f"band {band + 1} has scale {gain} and offset {bias}: expected finite numbers, not 0")
-    return BandRadiometry(part_dtype(meta.dtype), header.scale, header.offsets_db[band], gain, bias, meta.nodata[band],
-                          coded=not is_complex(meta.dtype))
-
-
 class WindowDecoder:
-    """Decodes windows of one open file. Safe from several threads.
+    """Decodes windows of one open file. Safe from several threads. A file whose tiles are all EMPTY needs no torch.
 
     Parameters
     ----------
@@ -80,8 +73,14 @@ class WindowDecoder:
         if on_damage not in ON_DAMAGE:
             raise SarzOptionError(f"on_damage {on_damage!r}: expected {' or '.join(ON_DAMAGE)}")
         self.container, self.header, self.grid = container, container.header, container.header.grid
-        self.device = resolve_device(device)
-        self._run = BatchRunner(resolve_batch(batch_size, self.device))
+        self.device: torch.device | None = None
+        self._run: BatchRunner | None = None
+        if (container.index.entries["flags"] & EMPTY == 0).any():
+            from .codec.device import resolve_batch, resolve_device
+            from .codec.mosaic import BatchRunner
+
+            self.device = resolve_device(device)
+            self._run = BatchRunner(resolve_batch(batch_size, self.device))
         self._overlap, self._power_gains = overlap, power_gains
         self._loader = TileLoader(container, TileCache(cache_bytes), on_damage)
         self._engines: dict[int, Engine] = {}
@@ -158,16 +157,14 @@ class WindowDecoder:
         if not damaged.any():
             return values, None
         for i, band in enumerate(bands):
-            values[i, damaged[i]] = self._fill_value(band)
+            values[i, damaged[i]] = fill_value(self.header.metadata.nodata[band], values.dtype)
         return values, damaged.any(0)
-
-    def _fill_value(self, band: int) -> float | int:
-        nodata, dtype = self.header.metadata.nodata[band], self.header.metadata.dtype
-        return np.array(nodata).astype(array_dtype(dtype)) if representable(nodata, part_dtype(dtype)) else 0
 
     def _engine(self, group: int) -> Engine:
         """The engine of a group's model, which is looked for when a coded tile is first decoded."""
         if group not in self._engines:
+            from .codec.device import load_engine
+
             entry = self.header.groups[group]
             info = find_model(entry.model, entry.weights_sha256)
             if info.bands != len(entry.bands):
@@ -241,6 +238,8 @@ class WindowDecoder:
 
         Exactly the strip is synthesised, in pieces as wide as a tile, wherever the tiles' borders are.
         """
+        from .codec.mosaic import synthesise
+
         out = np.zeros((engine.network.model.bands, *strip.shape), np.int16)
         pieces = {}
         for piece in _pieces(strip, self.grid.tile_size, self.device):
@@ -253,6 +252,8 @@ class WindowDecoder:
 
     def _blended(self, engine: Engine, tiles: dict[tuple[int, int], LoadedTile], strip: Box) -> np.ndarray:
         """As `_exact`, with less context than the receptive field: every tile apart, joined by a canvas."""
+        from .codec.mosaic import synthesise
+
         margin = self._margin(engine)
         half = ramp_pixels(margin)
         canvas = Canvas(self.grid, strip, engine.network.model.bands, half)
@@ -273,9 +274,9 @@ class WindowDecoder:
         rows, cols = part.slices(window)
         if tile.damage is not None:
             return
-        if tile.entry.fallback:
+        if tile.values is not None:
             for i, _, member in wanted:
-                values[i, rows, cols] = tile.lossless[(member, *part.slices(box))]
+                values[i, rows, cols] = tile.values[(member, *part.slices(box))]
             return
         if not tile.entry.empty:
             for member in {member for _, _, member in wanted}:
@@ -296,7 +297,7 @@ class WindowDecoder:
         if plane.kind == 0:
             return
         if plane.holds(NODATA):
-            out[chosen == NODATA] = self._fill_value(band)
+            out[chosen == NODATA] = fill_value(self.header.metadata.nodata[band], out.dtype)
         out[chosen == ZERO] = 0
         if tile.exact[member].size:
             exact = np.zeros(box.shape, out.dtype)

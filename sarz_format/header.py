@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 import zlib
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from .bound import RASTER, Bound
 from .dtypes import is_complex
 from .errors import SarzFormatError
 from .grid import TileGrid
@@ -36,7 +38,7 @@ _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _REQUIRED = frozenset({"metadata", "tile_size", "scale", "scale_reason", "offsets_db", "quality", "groups"})
-_KEYS = _REQUIRED | {"notes", "target", "lossless"}
+_KEYS = _REQUIRED | {"notes", "target", "lossless", "bound"}
 _GROUP_KEYS = frozenset({"bands", "model", "weights_sha256"})
 
 
@@ -75,6 +77,8 @@ class Header:
     """What was asked for instead of a quality."""
     lossless: bool = False
     """Whether every tile is EMPTY and FALLBACK, so that all pixels come back to the bit; quality then means nothing."""
+    bound: Bound | None = None
+    """The most that a valid pixel is off; all tiles are EMPTY then, and quality means nothing."""
 
     @property
     def grid(self) -> TileGrid:
@@ -161,7 +165,7 @@ def _to_json(header: Header) -> dict[str, Any]:
         ],
     }
     optional = {"notes": list(header.notes), "target": header.target and header.target.to_json(),
-                "lossless": header.lossless}
+                "lossless": header.lossless, "bound": header.bound and header.bound.to_json()}
     return value | {key: item for key, item in optional.items() if item}
 
 
@@ -185,17 +189,30 @@ def _from_json(value: Any) -> Header:
         notes=tuple(checked_text(note, "notes") for note in checked_list(value.get("notes", []), "notes")),
         target=Target.from_json(value["target"]) if "target" in value else None,
         lossless=_lossless(value, metadata.dtype),
+        bound=_bound(value, metadata),
     )
 
 
 def _lossless(value: dict[str, Any], dtype: str) -> bool:
     if value.get("lossless", True) is not True:
         raise SarzFormatError(f"lossless is {shown(value['lossless'])}, expected true or no such key")
-    if "lossless" in value and "target" in value:
-        raise SarzFormatError("the header has a target and is lossless, expected one of them")
+    goals = [key for key in ("bound", "lossless", "target") if key in value]
+    if len(goals) > 1:
+        raise SarzFormatError(f"the header has {' and '.join(goals)}, expected one of them")
     if "lossless" not in value and is_complex(dtype):
         raise SarzFormatError(f"the header has dtype {dtype} and is not lossless, expected that of complex values")
     return "lossless" in value
+
+
+def _bound(value: dict[str, Any], metadata: RasterMetadata) -> Bound | None:
+    if "bound" not in value:
+        return None
+    bound = Bound.from_json(value["bound"])
+    if bound.unit == RASTER or value["scale"] == "db":
+        bad = [scale for scale in metadata.scales if scale == 0 or not math.isfinite(scale)]
+        if bad:
+            raise SarzFormatError(f"the header has a bound and a band of scale {bad[0]}, expected finite numbers, not 0")
+    return bound
 
 
 def _groups(value: Any, count: int) -> tuple[BandGroup, ...]:

@@ -16,7 +16,10 @@ EMPTY = 1
 FALLBACK = 2
 """Flag: the detail part carries a lossless copy."""
 
-KNOWN_FLAGS = EMPTY | FALLBACK
+BOUNDED = 4
+"""Flag: the detail part carries VALID pixels within the file's bound. The tile is EMPTY and not FALLBACK."""
+
+KNOWN_FLAGS = EMPTY | FALLBACK | BOUNDED
 """All others are reserved, and zero."""
 
 ENTRY_DTYPE = np.dtype([
@@ -58,6 +61,11 @@ class TileEntry:
     def fallback(self) -> bool:
         """Whether the tile is stored losslessly."""
         return bool(self.flags & FALLBACK)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the tile has pixels within a bound."""
+        return bool(self.flags & BOUNDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +118,20 @@ def checked_tile_count(grid: TileGrid, groups: int) -> int:
     return count
 
 
-def check_lossless(index: TileIndex) -> None:
-    """Raise SarzFormatError, which names the tile, unless all are EMPTY and FALLBACK, as in a lossless file."""
-    _require(index, index.entries["flags"] == KNOWN_FLAGS, "the header says lossless, expected flags EMPTY and FALLBACK")
+def check_kinds(index: TileIndex, *, lossless: bool, bounded: bool) -> None:
+    """Raise SarzFormatError, which names the tile, for a kind of tile that the header rules out.
+
+    All are EMPTY and FALLBACK in a lossless file; EMPTY, and not both FALLBACK and BOUNDED, in one with a bound; and none
+    is BOUNDED in any other.
+    """
+    flags = index.entries["flags"]
+    if lossless:
+        _require(index, flags == EMPTY | FALLBACK, "the header says lossless, expected flags EMPTY and FALLBACK")
+    elif bounded:
+        _require(index, np.isin(flags, (EMPTY, EMPTY | FALLBACK, EMPTY | BOUNDED)),
+                 "the header has a bound, expected flag EMPTY, alone or with FALLBACK or BOUNDED")
+    else:
+        _require(index, flags & BOUNDED == 0, "flag BOUNDED is set, but the header has no bound")
 
 
 def unpack_index(

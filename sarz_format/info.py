@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .bound import Bound
 from .compress_report import raw_bytes
 from .container import Container
 from .header import Header
-from .index import EMPTY, FALLBACK, TileIndex
+from .index import BOUNDED, EMPTY, FALLBACK, TileIndex
 from .metadata_json import encode_number
 from .preamble import VERSION
 from .quality import MAX_QUALITY, MIN_QUALITY
@@ -31,6 +32,7 @@ def describe(container: Container, tiles: bool = False) -> dict[str, Any]:
         "quality": header.quality,
         "target": header.target and header.target.to_json(),
         "lossless": header.lossless,
+        "bound": header.bound and header.bound.to_json(),
         "tile_qualities": _tile_qualities(container.index),
         "tile_size": header.tile_size,
         "models": [_describe_group(header, group) for group in range(len(header.groups))],
@@ -54,9 +56,9 @@ def format_text(description: dict[str, Any]) -> str:
         f"  file        {d['bytes']:,} bytes, 1:{d['ratio']:.1f}, {d['bits_per_sample']:.3f} bits a pixel and band",
         f"  coding      {_coding_text(d)}, tiles of {d['tile_size']}",
         f"  scale       {d['scale']}: {d['scale_reason']}",
-        f"  error       {_error_text(d['error'])}",
+        f"  error       {_error_text(d['error'], d['bound'])}",
         f"  tiles       {_counts_text(d['tiles'])}",
-        *(_model_text(model) for model in d["models"] if not d["lossless"]),
+        *(_model_text(model) for model in d["models"] if not (d["lossless"] or d["bound"])),
         f"  place       {_place_text(d)}",
         *(_band_text(band) for band in d["bands"]),
         *(f"  tag         {key}={value}" for key, value in d.get("tags", {}).get("", {}).items()),
@@ -121,15 +123,16 @@ def _describe_errors(statistics: BandStatistics) -> dict[str, Any]:
 
 
 def _tile_counts(index: TileIndex) -> dict[str, int]:
-    empty, fallback = index.entries["flags"] & EMPTY != 0, index.entries["flags"] & FALLBACK != 0
+    empty, fallback, bounded = (index.entries["flags"] & flag != 0 for flag in (EMPTY, FALLBACK, BOUNDED))
     return {
         "rows": index.grid.rows,
         "cols": index.grid.cols,
         "groups": index.groups,
         "total": len(index),
         "coded": int((~empty & ~fallback).sum()),
-        "empty": int((empty & ~fallback).sum()),
+        "empty": int((empty & ~fallback & ~bounded).sum()),
         "fallback": int(fallback.sum()),
+        "bounded": int(bounded.sum()),
     }
 
 
@@ -145,6 +148,8 @@ def _tile_qualities(index: TileIndex) -> dict[str, int] | None:
 def _coding_text(d: dict[str, Any]) -> str:
     if d["lossless"]:
         return "lossless"
+    if d["bound"] is not None:
+        return f"every pixel within {Bound.from_json(d['bound'])}"
     if d["target"] is None:
         return f"quality {d['quality']}"
     used = d["tile_qualities"]
@@ -166,7 +171,7 @@ def _describe_tile(index: TileIndex, number: int) -> dict[str, Any]:
         "col_off": box.col0,
         "height": box.row1 - box.row0,
         "width": box.col1 - box.col0,
-        "kind": "fallback" if entry.fallback else "empty" if entry.empty else "coded",
+        "kind": "fallback" if entry.fallback else "bounded" if entry.bounded else "empty" if entry.empty else "coded",
         "quality": entry.quality,
         "detail_bytes": entry.detail_length,
         "coarse_bytes": entry.coarse_length,
@@ -179,14 +184,15 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _error_text(error: dict[str, Any]) -> str:
+def _error_text(error: dict[str, Any], bound: dict[str, Any] | None = None) -> str:
     if not error["pixels_compared"]:
-        return "none: every pixel is stored exactly"
+        return "not in decibels: no pixel has any" if bound else "none: every pixel is stored exactly"
     return f"RMSE {error['rmse_db']:.3f} dB, bias {error['bias_db']:+.3f} dB, worst {error['max_error_db']:.2f} dB"
 
 
 def _counts_text(tiles: dict[str, int]) -> str:
-    text = f"{tiles['rows']} x {tiles['cols']}, {tiles['groups']} band group(s): {tiles['coded']} coded"
+    bounded = f", {tiles['bounded']} bounded" if tiles["bounded"] else ""
+    text = f"{tiles['rows']} x {tiles['cols']}, {tiles['groups']} band group(s): {tiles['coded']} coded{bounded}"
     return f"{text}, {tiles['empty']} empty, {tiles['fallback']} fallback (lossless)"
 
 

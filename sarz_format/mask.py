@@ -7,6 +7,7 @@ value, `ZERO` pixels as 0, `EXACT` pixels (NaN, infinities, values without a log
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,39 @@ def representable(value: float | int | None, dtype: np.dtype) -> bool:
         return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
     info = np.iinfo(dtype)
     return (isinstance(value, int) or value.is_integer()) and info.min <= value <= info.max
+
+
+NEAR_NODATA = 1e-6
+"""Floats this near to nodata, relatively, are nodata to GDAL's masks (to 5e-7 of it)."""
+
+
+def like_nodata(values: np.ndarray, nodata: float | int | None) -> np.ndarray:
+    """Which numbers are the nodata value, or floats so near to it that masks take them for it; bool."""
+    if not representable(nodata, values.dtype) or math.isnan(nodata):
+        return np.zeros(values.shape, bool)
+    fill = np.array(nodata).astype(values.dtype)
+    if values.dtype.kind != "f" or not np.isfinite(fill):
+        return values == fill
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.abs(values.astype(np.float64) - float(fill)) <= NEAR_NODATA * abs(float(fill))
+
+
+def fill_value(nodata: float | int | None, dtype: np.dtype) -> np.generic:
+    """What NODATA pixels, and damaged ones, are: the nodata value, or 0 where `dtype` cannot hold it."""
+    real = np.zeros((), dtype).real.dtype
+    return np.array(nodata if representable(nodata, real) else 0).astype(dtype)[()]
+
+
+def restored(planes: Sequence[ClassPlane], exact: Sequence[np.ndarray], nodata: Sequence[float | int | None],
+             values: np.ndarray) -> np.ndarray:
+    """`values` ``(bands, height, width)`` with all pixels in place that are not VALID; all sequences are one a band."""
+    for plane, kept, fill, out in zip(planes, exact, nodata, values):
+        if plane.kind != VALID:
+            classes = plane.array(out.shape)
+            out[classes == NODATA] = fill_value(fill, out.dtype)
+            out[classes == ZERO] = 0
+            out[classes == EXACT] = kept
+    return values
 
 
 def classify(values: np.ndarray, codable: np.ndarray, nodata: float | int | None) -> np.ndarray:

@@ -27,6 +27,11 @@ def band_errors(radiometry: BandRadiometry, values: np.ndarray, classes: np.ndar
     return BandStatistics.from_errors(radiometry.errors_mdb(*chosen))
 
 
+def decibels_exist(scale: str, original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+    """Which pixels, of those with finite values, have decibels before and after; bool."""
+    return np.ones(original.shape, bool) if scale == "db" else (original > 0) & (decoded > 0)
+
+
 def badly_served(statistics: Iterable[BandStatistics], quality: int, share: float = 1.0) -> bool:
     """Whether the model serves a tile so badly, in any band, that it has to be stored losslessly.
 

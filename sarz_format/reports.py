@@ -38,7 +38,8 @@ class CompressReport(_Report):
     (`kind`, `value`) and what was `reached`, None without one; for an RMSE also the coded tiles that are over 5 % off it
     (`tiles_above`, `tiles_below`). `tile_qualities` has min, median and max of the coded tiles, None without one.
     `arithmetic_refused` says why faster arithmetics than `arithmetic` were not used, a sentence each. `lossless` says that
-    every pixel comes back to the bit.
+    every pixel comes back to the bit. `bound` is None, or has the `unit` ("db" or "raster") and `value` of the bound on the
+    error of every pixel, the `worst` error in that unit, and that of each band (`worst_by_band`).
     """
 
     input: str
@@ -69,6 +70,7 @@ class CompressReport(_Report):
     tile_qualities: dict[str, int] | None = None
     arithmetic_refused: list[str] = field(default_factory=list)
     lossless: bool = False
+    bound: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ class VerifyReport(_Report):
     `tiles` counts those checked, of every band group; `damaged_tiles` are (row, column, group). `bands` has one
     dictionary a band: `valid_pixels` that went through the model, the `recorded` error, and the one `measured` against
     the original (None without `against`), with the place of the worst. Sizes in bytes, errors in dB, times in seconds.
-    `arithmetic_refused` as in `CompressReport`.
+    `arithmetic_refused` as in `CompressReport`. `bound` is None, or has `unit` and `value` of the file's
+    bound, and with `against` the `worst` error in that unit, over pixels of all kinds, and `pixels_outside` the bound;
+    `measured` then has `bound` with the same for each band, and the place of the worst.
     """
 
     input: str
@@ -123,3 +127,4 @@ class VerifyReport(_Report):
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     arithmetic_refused: list[str] = field(default_factory=list)
+    bound: dict[str, Any] | None = None

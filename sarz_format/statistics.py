@@ -74,6 +74,11 @@ class BandStatistics:
             0,
         )
 
+    @property
+    def as_stored(self) -> BandStatistics:
+        """These figures as a file gives them back, where sums that do not fit are the largest that do."""
+        return BandStatistics.unpack(self.pack())
+
     @classmethod
     def unpack(cls, data: bytes) -> BandStatistics:
         """Read what `pack` wrote.

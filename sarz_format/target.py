@@ -53,22 +53,20 @@ class Target:
         return not abs(reached / self.value - 1) <= TOLERANCE
 
 
-def asked_for(quality: int | None, lossless: bool = False, **targets: float | None) -> tuple[int, Target | None]:
+def check_one_goal(lossless: bool, **goals: float | None) -> None:
+    """Raise SarzOptionError if more than one argument says what a file is to reach."""
+    names = ["lossless"] * bool(lossless) + [name for name, value in goals.items() if value is not None]
+    if len(names) > 1:
+        raise SarzOptionError(f"{' and '.join(names)} are given: expected one of {', '.join(goals)} and lossless; leave out "
+                              "the others")
+
+
+def asked_for(quality: int | None, **targets: float | None) -> tuple[int, Target | None]:
     """``(quality, target)`` of arguments at most one of which is given; `targets` by their KINDS.
 
-    With a target the quality is where the search for it begins, and with `lossless` it means nothing. Raises
-    SarzOptionError for more than one argument, and for a value out of range.
+    With a target the quality is where the search for it begins. Raises SarzOptionError for a value out of range.
     """
     given = {kind: value for kind, value in targets.items() if value is not None}
-    names = [*(["quality"] if quality is not None else []), *given]
-    if len(names) > 1:
-        raise SarzOptionError(f"{' and '.join(names)} are given: expected one of quality, {', '.join(KINDS)}; leave out the "
-                              "others")
-    if lossless:
-        if names:
-            raise SarzOptionError(f"lossless and {names[0]} are given: a lossless file has neither quality nor target; leave "
-                                  "one of them out")
-        return MAX_QUALITY, None
     if not given:
         return checked_quality(DEFAULT_QUALITY if quality is None else quality), None
     ((kind, value),) = given.items()

@@ -7,21 +7,27 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .bands import allowance
+from .bounded import decode_bounded
 from .codec.corrections import Corrections, unpack_corrections
-from .codec.device import Engine
 from .codec.entropy import Decoder
-from .codec.mosaic import BatchRunner, batches
 from .codec.pool import map_batches, parallel_map
 from .codec.tile import TileParts
 from .container import Container
-from .dtypes import part_dtype
+from .dtypes import from_parts, is_complex, part_dtype
 from .errors import DamagedTileError, SarzFormatError, TileDamageWarning
+from .fallback import decode_lossless
 from .grid import BLOCK
 from .index import TileEntry
-from .mask import NODATA, VALID, ClassPlane, representable
+from .mask import NODATA, VALID, ClassPlane, representable, restored
+
+if TYPE_CHECKING:
+    from .codec.device import Engine
+    from .codec.mosaic import BatchRunner
 
 Key = tuple[int, int, int]
 """``(group, tile row, tile col)``."""
@@ -31,23 +37,23 @@ Key = tuple[int, int, int]
 class LoadedTile:
     """A tile without its synthesised pixels.
 
-    ``planes``, ``exact`` (1-D, in raster order) and ``corrections`` have one entry a band, ``lossless`` is ``(bands, height, width)`` of a
-    FALLBACK tile, ``latents`` int16 ``(rows, cols, channels)``, None where they are zero. A damaged tile has nothing but
-    the error that says why.
+    ``planes``, ``exact`` (1-D, in raster order) and ``corrections`` have one entry a band, ``values`` is ``(bands, height,
+    width)`` of a FALLBACK or BOUNDED tile, whose pixels need nothing else, ``latents`` int16 ``(rows, cols, channels)``,
+    None where they are zero. A damaged tile has nothing but the error that says why.
     """
 
     entry: TileEntry
     planes: tuple[ClassPlane, ...] = ()
     exact: tuple[np.ndarray, ...] = ()
     corrections: tuple[Corrections, ...] = ()
-    lossless: np.ndarray | None = None
+    values: np.ndarray | None = None
     latents: np.ndarray | None = None
     damage: DamagedTileError | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory held, about."""
-        arrays = [self.latents, self.lossless, *self.exact, *(p.plane for p in self.planes), *self.corrections]
+        arrays = [self.latents, self.values, *self.exact, *(p.plane for p in self.planes), *self.corrections]
         return sum(a.nbytes for a in arrays if a is not None) + 1024
 
 
@@ -89,7 +95,7 @@ class _Decoding:
     parts: TileParts | None = None
     exact: tuple[np.ndarray, ...] = ()
     corrections: tuple[Corrections, ...] = ()
-    lossless: np.ndarray | None = None
+    values: np.ndarray | None = None
     decoder: Decoder | None = None
     z: np.ndarray | None = None
     totals: np.ndarray | None = None
@@ -113,9 +119,9 @@ class TileLoader:
         self.damaged: dict[Key, DamagedTileError] = {}
         self._lock = threading.Lock()
 
-    def load(self, group: int, engine: Engine | None, run: BatchRunner,
+    def load(self, group: int, engine: Engine | None, run: BatchRunner | None,
              positions: Iterable[tuple[int, int]]) -> dict[tuple[int, int], LoadedTile]:
-        """Tiles of a group by ``(row, col)``; an engine is needed unless all are EMPTY.
+        """Tiles of a group by ``(row, col)``; an engine and its runner are needed unless all are EMPTY.
 
         Raises
         ------
@@ -148,14 +154,16 @@ class TileLoader:
             return
         warnings.warn(TileDamageWarning(f"{damage.args[0].split(';')[0]}; it is masked"), stacklevel=2)
 
-    def _decode(self, engine: Engine | None, run: BatchRunner, keys: list[Key]) -> list[tuple[Key, LoadedTile]]:
+    def _decode(self, engine: Engine | None, run: BatchRunner | None, keys: list[Key]) -> list[tuple[Key, LoadedTile]]:
         work = self._fetch(keys)
         parallel_map(lambda w: self._guarded(w, self._start, engine), work)
-        if engine is not None:
+        if engine is not None and run is not None:
             self._decode_latents(work, engine, run)
         return [(w.key, _loaded(w)) for w in work]
 
     def _decode_latents(self, work: list[_Decoding], engine: Engine, run: BatchRunner) -> None:
+        from .codec.mosaic import batches  # torch is imported where there are latents
+
         by_shape: dict[tuple[int, ...], list[_Decoding]] = {}
         for w in work:
             if w.z is not None and w.damage is None:
@@ -197,28 +205,44 @@ class TileLoader:
         work.parts = TileParts.unpack(work.coarse, work.detail, bands, shape)
         _check_flags(work.entry, work.parts)
         self._check_classes(group, work)
-        self._restore_values(work, shape)
+        self._restore_values(group, work, shape)
         if engine is not None and not work.entry.empty:
             work.decoder, work.z = engine.coder.start(*work.parts.coarse, self._latent_shape(work.key))
 
-    def _restore_values(self, work: _Decoding, shape: tuple[int, int]) -> None:
-        """Inflate what came round the model."""
+    def _restore_values(self, group: int, work: _Decoding, shape: tuple[int, int]) -> None:
+        """Decode what came round the model."""
         dtype = self.container.header.metadata.dtype
         if work.entry.fallback:
             if any(work.parts.exact):
                 raise SarzFormatError("exact values: a lossless tile needs none")
-            work.lossless = work.parts.lossless_values(shape, dtype)
-        else:
-            work.corrections = tuple(unpack_corrections(c, shape) for c in work.parts.corrections)
-            work.exact = tuple(work.parts.exact_values(band, shape, np.dtype(dtype))
-                               for band in range(len(work.parts.planes)))
+            planes = len(work.parts.planes) * (2 if is_complex(dtype) else 1)
+            work.values = from_parts(decode_lossless(work.parts.copy, (planes, *shape), part_dtype(dtype)), dtype)
+            return
+        work.corrections = tuple(unpack_corrections(c, shape) for c in work.parts.corrections)
+        work.exact = tuple(work.parts.exact_values(band, shape, np.dtype(dtype)) for band in range(len(work.parts.planes)))
+        if work.entry.bounded:
+            work.values = self._bounded_values(group, work.parts, work.exact, shape)
+
+    def _bounded_values(self, group: int, parts: TileParts, exact: tuple[np.ndarray, ...],
+                        shape: tuple[int, int]) -> np.ndarray:
+        """Values of a BOUNDED tile, all classes in place."""
+        header, bands = self.container.header, self.container.header.groups[group].bands
+        limits = allowance(header, bands)
+        if limits is None:
+            raise SarzFormatError("a bounded tile in a file without a bound")
+        valid = np.stack([plane.array(shape) == VALID for plane in parts.planes])
+        values = decode_bounded(parts.copy, valid, np.dtype(header.metadata.dtype), limits)
+        return restored(parts.planes, exact, [header.metadata.nodata[band] for band in bands], values)
 
     def _check_classes(self, group: int, work: _Decoding) -> None:
         """Refuse classes that give a pixel no value: coded ones in an empty tile, nodata where the band has none."""
         metadata = self.container.header.metadata
+        coded = any(plane.holds(VALID) for plane in work.parts.planes)
+        if work.entry.empty and not work.entry.bounded and coded:
+            raise SarzFormatError("an empty tile has coded pixels")
+        if work.entry.bounded and not coded:
+            raise SarzFormatError("a bounded tile has no coded pixels")
         for band, plane in zip(self.container.header.groups[group].bands, work.parts.planes):
-            if work.entry.empty and plane.holds(VALID):
-                raise SarzFormatError("an empty tile has coded pixels")
             if plane.holds(NODATA) and not representable(metadata.nodata[band], part_dtype(metadata.dtype)):
                 raise SarzFormatError(f"nodata pixels in band {band + 1}, whose nodata value is {metadata.nodata[band]}")
 
@@ -233,7 +257,7 @@ class TileLoader:
 def _loaded(work: _Decoding) -> LoadedTile:
     if work.damage is not None:
         return LoadedTile(work.entry, damage=work.damage)
-    return LoadedTile(work.entry, work.parts.planes, work.exact, work.corrections, work.lossless, work.latents)
+    return LoadedTile(work.entry, work.parts.planes, work.exact, work.corrections, work.values, work.latents)
 
 
 def _check_flags(entry: TileEntry, parts: TileParts) -> None:
@@ -241,5 +265,5 @@ def _check_flags(entry: TileEntry, parts: TileParts) -> None:
         raise SarzFormatError("an empty tile holds latents")
     if (entry.empty or entry.fallback) and any(parts.corrections):
         raise SarzFormatError("a tile without coded pixels has corrections of some")
-    if entry.fallback != bool(parts.lossless):
-        raise SarzFormatError("the lossless copy and the fallback flag contradict each other")
+    if (entry.fallback or entry.bounded) != bool(parts.copy):
+        raise SarzFormatError("the copy and the flags FALLBACK and BOUNDED contradict each other")

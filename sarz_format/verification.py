@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from .agreement import Agreement, agreement_of, metadata_differences
+from .bands import allowance
 from .compression import opened_raster
 from .container import Container, open_container
 from .dtypes import array_dtype
@@ -46,7 +47,8 @@ def verify(
 
     All checksums are computed, every tile is decoded to its pixels, and as many pixels must have gone through the model
     as the statistics were taken of. With `against` the error is measured anew, with the encoder's own arithmetic: it
-    must equal the recorded one to the last digit, and all that is stored exactly must equal the original.
+    must equal the recorded one to the last digit, and all that is stored exactly must equal the original. Where the file
+    has a bound, every pixel must be within it; without `against`, the steps of its tiles must be as fine as it asks for.
 
     Parameters
     ----------
@@ -114,6 +116,7 @@ class _Check:
         self.header, self.grid = container.header, container.header.grid
         self.valid_pixels = [0] * self.header.metadata.count
         self.agreement = [Agreement()] * self.header.metadata.count
+        self.allowances = [allowance(self.header, [band]) for band in range(self.header.metadata.count)]
 
     def run(self, progress: Progress) -> None:
         bands, total = range(self.header.metadata.count), len(self.container.index)
@@ -143,7 +146,7 @@ class _Check:
             return band, plane.count(VALID, part.shape), agreement_of(
                 self.decoder.radiometry[band], original[(band, *at)], decoded[(band, *at)], plane.array(part.shape),
                 lossless=tile.entry.fallback, corner=(part.row0, part.col0),
-                intact=None if intact is None else intact[at])
+                intact=None if intact is None else intact[at], allowance=self.allowances[band])
 
         for band, valid, agreement in parallel_map(compare, jobs):
             self.valid_pixels[band] += valid
@@ -160,7 +163,16 @@ class _Check:
             input_bytes=self.container.source.size, bytes_read=self.container.source.bytes_read,
             bands=[self._band(band) for band in range(metadata.count)],
             arithmetic=self.decoder.arithmetic, seconds=seconds, notes=list(self.header.notes),
-            timings=self.decoder.timings, arithmetic_refused=self.decoder.arithmetic_refused)
+            timings=self.decoder.timings, arithmetic_refused=self.decoder.arithmetic_refused,
+            bound=self._bound())
+
+    def _bound(self) -> dict[str, Any] | None:
+        """The bound and, where there is an original, the worst error in its unit and the pixels beyond it."""
+        if self.header.bound is None:
+            return None
+        measured = self.original is not None
+        return {**self.header.bound.to_json(), "worst": max(map(_worst_of_bound, self.agreement)) if measured else None,
+                "pixels_outside": sum(found.outside for found in self.agreement) if measured else None}
 
     def _band(self, band: int) -> dict[str, Any]:
         recorded, found = self.container.statistics[band], self.agreement[band]
@@ -169,21 +181,31 @@ class _Check:
         if self.original is not None:
             row, col = found.worst_at or (None, None)
             result["measured"] = {**_figures(found.statistics), "worst_row": row, "worst_col": col,
-                                  "equals_recorded": found.statistics == recorded,
+                                  "equals_recorded": found.statistics.as_stored == recorded,
                                   "reclassed_pixels": found.reclassed, "changed_exact_pixels": found.changed}
+            if self.header.bound is not None:
+                row, col = (None, None) if found.worst_of_bound is None else found.worst_of_bound[1:]
+                result["measured"]["bound"] = {"worst": _worst_of_bound(found), "worst_row": row, "worst_col": col,
+                                               "pixels_outside": found.outside}
         return result
 
     def _disagreements(self, damaged: bool) -> Iterator[str]:
         """What is wrong besides damaged tiles; totals of bands are only right where no tile is missing."""
         for number, (recorded, found) in enumerate(zip(self.container.statistics, self.agreement), 1):
             valid = self.valid_pixels[number - 1]
-            if not damaged and recorded.count != valid:
+            # Of pixels within a bound in the raster's units, some may have no decibels.
+            fewer = self.header.bound is not None and self.header.scale != "db" and recorded.count < valid
+            if not damaged and recorded.count != valid and not fewer:
                 yield (f"band {number}: {recorded.count} pixels are recorded as compared, but {valid} of its tiles' "
                        "pixels are valid")
             if self.original is None:
                 continue
-            if not damaged and found.statistics != recorded:
+            if not damaged and found.statistics.as_stored != recorded:
                 yield f"band {number}: the error recorded is {_text(recorded)}, measured {_text(found.statistics)}"
+            if found.outside:
+                row, col = found.worst_of_bound[1:]
+                yield (f"band {number}: {found.outside} pixels are off by more than the bound of {self.header.bound}, the "
+                       f"first at {_place(found.outside_at)}, the furthest by {_worst_of_bound(found):g} at row {row}, column {col}")
             if found.reclassed:
                 yield (f"band {number}: {found.reclassed} pixels are valid, nodata, zero or exact values in the file "
                        f"and something else in the raster, the first at {_place(found.reclassed_at)}")
@@ -196,6 +218,10 @@ class _Check:
 
 def _damage_text(error: DamagedTileError) -> str:
     return f"tile row {error.tile_row}, column {error.tile_col}, band group {error.group} is damaged: {error.reason}"
+
+
+def _worst_of_bound(agreement: Agreement) -> float:
+    return 0.0 if agreement.worst_of_bound is None else -agreement.worst_of_bound[0]
 
 
 def _figures(statistics: BandStatistics) -> dict[str, Any]:

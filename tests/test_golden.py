@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from golden.make import (
+    BOUNDED,
     CROPS,
+    bound_crop,
     compress_crop,
     digests,
     lossless_cases,
@@ -119,6 +121,14 @@ def test_a_complex_raster_decodes_to_this_and_is_made_again(tmp_path: Path) -> N
     assert (tmp_path / "slc.sarz").read_bytes() == (GOLDEN / "slc.sarz").read_bytes()
 
 
+@pytest.mark.parametrize("name", BOUNDED)
+def test_bounded_crops_decode_to_this(name: str, tmp_path: Path) -> None:
+    assert digests(GOLDEN / f"{name}.sarz") == load("bounded.json")[name]
+    assert bound_crop(name, tmp_path).read_bytes() == (GOLDEN / f"{name}.sarz").read_bytes()
+
+
 def test_no_golden_file_is_forgotten() -> None:
-    made = {"rans.json", "lossless.json", "slc.sarz", "slc.json", "network.safetensors", "kinds.sarz", "kinds.json", "crops.json"} | {f"{n}.sarz" for n in CROPS}
+    made = {"rans.json", "lossless.json", "slc.sarz", "slc.json", "network.safetensors", "kinds.sarz", "kinds.json",
+            "crops.json", "bounded.json"}
+    made |= {f"{n}.sarz" for n in (*CROPS, *BOUNDED)}
     assert {path.name for path in GOLDEN.iterdir() if path.suffix not in (".py", "") and path.is_file()} == made

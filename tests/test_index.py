@@ -69,7 +69,7 @@ def test_no_such_tile(position: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("flags", 4, "unknown flags"),
+        ("flags", 8, "unknown flags"),
         ("flags", 128, "unknown flags"),
         ("quality", 101, "quality"),
         ("reserved_a", 1, "reserved"),

@@ -34,7 +34,7 @@ def test_description(container: Container) -> None:
     assert description["ratio"] == pytest.approx(84_000 / container.source.size)
     assert description["bits_per_sample"] == pytest.approx(8 * container.source.size / 42_000)
     assert description["tiles"] == {
-        "rows": 3, "cols": 2, "groups": 2, "total": 12, "coded": 2, "empty": 4, "fallback": 6,
+        "rows": 3, "cols": 2, "groups": 2, "total": 12, "coded": 2, "empty": 4, "fallback": 6, "bounded": 0,
     }  # fmt: skip
     assert description["models"][0] == {"model": "s1-pair-1", "weights_sha256": WEIGHTS, "bands": [1, 3]}
     assert [band["group"] for band in description["bands"]] == [0, 1, 0]

@@ -50,7 +50,7 @@ def test_json(harvey_grd, coded):
     result = run(harvey_grd, coded, "--json")
     report = json.loads(result.stdout)
     assert set(report) == {"a", "b", "width", "height", "count", "scale_a", "scale_b", "bands", "plot", "seconds",
-                           "notes"}
+                           "notes", "bound_a", "bound_b"}
     assert len(report["bands"]) == report["count"] == 2
     for band in report["bands"]:
         assert set(band) == {"band_a", "band_b", "description", *FIGURES}

@@ -52,7 +52,8 @@ def test_json(scene, terramind_db):
     result = run(scene, "--json", "--against", terramind_db)
     report = json.loads(result.stdout)
     assert {"input", "against", "ok", "problems", "tiles", "damaged_tiles", "input_bytes", "bytes_read", "bands",
-            "arithmetic", "arithmetic_refused", "seconds", "width", "height", "count", "dtype", "notes", "timings"} == set(report)
+            "arithmetic", "arithmetic_refused", "seconds", "width", "height", "count", "dtype", "notes", "timings",
+            "bound"} == set(report)
     assert report["ok"] is True and report["tiles"] == 16 and report["against"] == str(terramind_db)
     band = report["bands"][0]
     assert {"band", "description", "valid_pixels", "recorded", "measured"} == set(band)

@@ -1,4 +1,4 @@
-"""Worker threads, as many as torch has, each with single-threaded torch.
+"""Worker threads, as many as torch has, each with single-threaded torch. Where torch is not imported, none of it is.
 
 Tiles are independent, so the cheapest way to use all cores is a tile a core: handing parts of one operation to several
 threads and waiting for them, dozens of times a tile, costs more than it gains (docs/design.md).
@@ -7,12 +7,14 @@ threads and waiting for them, dozens of times a tile, costs more than it gains (
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _pool: ThreadPoolExecutor | None = None
 _starting = threading.Lock()
@@ -29,9 +31,25 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
+def available_cores() -> int:
+    """Cores that this process may use, and no more than OMP_NUM_THREADS says."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(limit) if limit.isdecimal() else cores))
+
+
 def worker_count() -> int:
-    """Tiles worked on at once: torch's number of threads, so that OMP_NUM_THREADS and torch.set_num_threads limit it."""
-    return torch.get_num_threads()
+    """Tiles worked on at once: torch's number of threads, so that OMP_NUM_THREADS and torch.set_num_threads limit it.
+
+    Where nothing has needed torch yet, `available_cores`.
+    """
+    return _torch_threads() or available_cores()
+
+
+def _torch_threads() -> int:
+    """torch's number of threads in this thread; 0 where torch is not imported (or not to its end)."""
+    read = getattr(sys.modules.get("torch"), "get_num_threads", None)
+    return read() if read is not None else 0
 
 
 def in_worker() -> bool:
@@ -39,13 +57,19 @@ def in_worker() -> bool:
     return getattr(_here, "worker", False)
 
 
-def _start_worker(threads: int) -> None:
-    """Make this thread's torch operations run in it alone, and leave other threads' setting as it was.
+def _start_worker() -> None:
+    _here.worker = True
+
+
+def _limit_torch(threads: int) -> None:
+    """Make torch's operations run in this worker alone, and leave other threads' setting, `threads`, as it was.
 
     torch keeps the number per thread, but hands the last one set to threads that are new to it; so it is set back, from a
     thread that ends at once.
     """
-    _here.worker = True
+    import torch
+
+    _here.limited = True
     with _starting:
         torch.set_num_threads(1)
         torch.get_num_threads()
@@ -57,7 +81,7 @@ def _start_worker(threads: int) -> None:
 def _start_pool(workers: int) -> None:
     """Make the pool and start all of its threads."""
     global _pool
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="sarz", initializer=_start_worker, initargs=(workers,))
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="sarz", initializer=_start_worker)
     everyone = threading.Barrier(workers)
     list(pool.map(lambda _: everyone.wait(), range(workers)))
     _pool = pool
@@ -84,7 +108,14 @@ def parallel_map(function: Callable[[Any], Any], items: Iterable[Any]) -> list[A
     items = list(items)
     if in_worker() or not items:
         return [function(item) for item in items]
-    return list(_ready_pool().map(function, items))
+    threads = _torch_threads()
+
+    def work(item: Any) -> Any:
+        if threads and not getattr(_here, "limited", False):
+            _limit_torch(threads)
+        return function(item)
+
+    return list(_ready_pool().map(work, items))
 
 
 def map_batches(device: torch.device, function: Callable[[Any], Any], batches: Iterable[Any]) -> list[Any]:

@@ -4,9 +4,10 @@
 
     coarse part:  class plane of each band | rANS words (hyperlatents, then the coarse channels) | their escape bits
     detail part:  rANS words (all other latents) | escape bits | exact values of each band | corrections of each band
-                  | lossless copy
+                  | copy
 
-An EMPTY tile has no latents: its rANS segments are empty. The lossless copy is there in FALLBACK tiles only.
+An EMPTY tile has no latents: its rANS segments are empty. The copy is there in FALLBACK tiles, of all pixels without loss,
+and in BOUNDED tiles, of VALID pixels within a bound.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..dtypes import from_parts, is_complex, part_dtype
 from ..errors import SarzFormatError
-from ..fallback import decode_lossless
 from ..grid import HYPER
 from ..mask import EXACT, ClassPlane, pack_exact, pack_plane, unpack_exact, unpack_plane
 from .coarse import dequantise_coarse, quantise_coarse
@@ -98,7 +97,7 @@ class LatentCoder:
 
 @dataclass(frozen=True, slots=True)
 class TileParts:
-    """A tile's parts, taken apart. ``planes`` has one class plane a band; ``exact``, ``corrections`` and ``lossless`` are still
+    """A tile's parts, taken apart. ``planes`` has one class plane a band; ``exact``, ``corrections`` and ``copy`` are still
     packed."""
 
     planes: tuple[ClassPlane, ...]
@@ -106,7 +105,7 @@ class TileParts:
     detail: tuple[bytes, bytes]
     exact: tuple[bytes, ...]
     corrections: tuple[bytes, ...]
-    lossless: bytes
+    copy: bytes
 
     @classmethod
     def unpack(cls, coarse: bytes, detail: bytes, bands: int, shape: tuple[int, int]) -> TileParts:
@@ -121,20 +120,15 @@ class TileParts:
         """Values of class EXACT of one band, in raster order."""
         return unpack_exact(self.exact[band], self.planes[band].count(EXACT, shape), dtype)
 
-    def lossless_values(self, shape: tuple[int, int], dtype: str) -> np.ndarray:
-        """The lossless copy ``(bands, height, width)`` of a FALLBACK tile, by the raster's dtype."""
-        planes = len(self.planes) * (2 if is_complex(dtype) else 1)
-        return from_parts(decode_lossless(self.lossless, (planes, *shape), part_dtype(dtype)), dtype)
-
 
 def pack_coarse(planes: list[ClassPlane], segments: list[bytes]) -> bytes:
     """The coarse part."""
     return join_segments([*(pack_plane(p) for p in planes), *segments])
 
 
-def pack_detail(segments: list[bytes], values: np.ndarray, classes: np.ndarray, lossless: bytes,
+def pack_detail(segments: list[bytes], values: np.ndarray, classes: np.ndarray, copy: bytes,
                 corrections: list[Corrections] | None = None) -> bytes:
     """The detail part, of values and classes ``(bands, height, width)``; `corrections` are one a band, if there are any."""
     exact = (pack_exact(v, c) for v, c in zip(values, classes))
     corrected = map(pack_corrections, corrections) if corrections else [b""] * len(values)
-    return join_segments([*segments, *exact, *corrected, lossless])
+    return join_segments([*segments, *exact, *corrected, copy])

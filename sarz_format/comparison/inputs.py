@@ -55,6 +55,12 @@ class Input:
         """All pixels."""
         return Box(0, 0, self.metadata.height, self.metadata.width)
 
+    @property
+    def bound(self) -> dict[str, Any] | None:
+        """The bound that a .sarz file promises: its `unit` and `value`."""
+        bound = self.dataset.header.bound if isinstance(self.dataset, Dataset) else None
+        return bound and bound.to_json()
+
     def read(self, box: Box) -> tuple[np.ndarray, np.ndarray | None]:
         """Values ``(bands, height, width)`` of a part, and where a mask band has them valid, if there is one.
 

@@ -14,6 +14,8 @@ class CompareReport(_Report):
 
     `bands` has one dictionary a band: `band_a` and `band_b` (from 1), `description`, and the figures of each measure
     under `difference`, `power` (with `blocks`), `looks`, `targets`, `edges` and `ratio`, as docs/comparison.md says.
+    `bound_a` and `bound_b` are None, or `unit` ("db" or "raster") and `value` of the bound that a .sarz file has on its
+    error against the raster that it was made from.
     """
 
     a: str
@@ -27,3 +29,5 @@ class CompareReport(_Report):
     plot: str | None
     seconds: float
     notes: list[str] = field(default_factory=list)
+    bound_a: dict[str, Any] | None = None
+    bound_b: dict[str, Any] | None = None

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..codec.pool import available_cores
 from ..gdal_cache import bounded_gdal_cache
 from ..output import atomic_output
 from ..radiometry import checked_scale
@@ -155,10 +156,7 @@ def _in_order(
 
 
 def _worker_count() -> int:
-    """Cores that this process may use, and no more than OMP_NUM_THREADS says."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(cores, int(limit) if limit.isdecimal() else cores, 16))
+    return min(available_cores(), 16)
 
 
 def _report(a: Input, b: Input, measures: list[dict[str, Measure]], plot: str | None, notes: list[str],
@@ -173,4 +171,4 @@ def _report(a: Input, b: Input, measures: list[dict[str, Measure]], plot: str | 
     if plot is not None and len(measures) > PLOTTED_BANDS:
         notes = [*notes, f"the picture shows the first {PLOTTED_BANDS} of {len(measures)} bands"]
     return CompareReport(a.name, b.name, metadata.width, metadata.height, len(measures), a.scale, b.scale, bands, plot,
-                         seconds, notes)
+                         seconds, notes, a.bound, b.bound)

@@ -129,6 +129,11 @@ def read_lattice(source: Reader) -> Lattice:
         raise SarzFormatError(f"contextual tile: {exc}") from exc
 
 
+def lattice_of(data: bytes) -> Lattice:
+    """The lattice of a contextual tile, of which nothing else is looked at; raises SarzFormatError on anything else."""
+    return read_lattice(Reader(data))
+
+
 def pack_constant(middle: int) -> bytes:
     """A plane of which every pixel is `middle`."""
     return bytes([0]) + signed(middle)

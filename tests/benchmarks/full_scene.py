@@ -1,7 +1,7 @@
 """Speed and memory on a full scene, ours and GDAL's codecs side by side in the same run.
 
-    python tests/benchmarks/full_scene.py [--size WIDTH HEIGHT | --scene FILE.tif] [--crops DIR] [--quality N]
-                                          [--windows N] [--max-isa NAME] [--no-peers] [--profile] [--json OUT]
+    python tests/benchmarks/full_scene.py [--size WIDTH HEIGHT | --scene FILE.tif] [--crops DIR]
+                                          [--quality N | --max-error-db E | --lossless] [--windows N] [--max-isa NAME] [--no-peers] [--profile] [--json OUT]
 
 Without --scene, a scene of 25000 x 16700 pixels is assembled from real crops (see scene.py). Every figure comes from a
 call in a process of its own: wall seconds, millions of samples (band pixels) a second, and peak resident memory.
@@ -68,9 +68,9 @@ def measure_codec(name: str, tasks: Tasks, scene: Scene, corners: Corners, coded
         copy.unlink(missing_ok=True)
 
 
-def measure_ours(scene: Scene, corners: Corners, quality: int, folder: Path) -> Result:
+def measure_ours(scene: Scene, corners: Corners, goal: dict[str, Any], folder: Path) -> Result:
     """Our figures."""
-    tasks = Tasks(partial(sarz_write, quality=quality), sarz_to_geotiff, sarz_read, sarz_windows)
+    tasks = Tasks(partial(sarz_write, goal=goal), sarz_to_geotiff, sarz_read, sarz_windows)
     return measure_codec(OURS, tasks, scene, corners, folder / "scene.sarz")
 
 
@@ -80,10 +80,10 @@ def measure_gdal(codec: GdalCodec, scene: Scene, corners: Corners, folder: Path)
     return measure_codec(codec.name, tasks, scene, corners, folder / f"coded{codec.suffix}")
 
 
-def measure_all(scene: Scene, corners: Corners, quality: int, peers: bool, folder: Path) -> list[Result]:
+def measure_all(scene: Scene, corners: Corners, goal: dict[str, Any], peers: bool, folder: Path) -> list[Result]:
     """Ours first, as its size sets the rate of JPEG 2000; then each peer that this GDAL has."""
-    say(f"{OURS}, quality {quality}")
-    results = [measure_ours(scene, corners, quality, folder)]
+    say(f"{OURS}, {goal}")
+    results = [measure_ours(scene, corners, goal, folder)]
     for codec in (jpeg_2000(results[0].nbytes / scene.raw_bytes), *GEOTIFFS) if peers else ():
         if is_available(codec):
             say(codec.name)
@@ -104,7 +104,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), default=FULL_SIZE)
     parser.add_argument("--scene", type=Path, help="measure this raster instead of making one")
     parser.add_argument("--crops", type=Path, default=DATA_DIR, help="folder of two-band uint16 crops for the scene")
-    parser.add_argument("--quality", type=int, help="quality of the .sarz file; by default the library's")
+    goal = parser.add_mutually_exclusive_group()
+    goal.add_argument("--quality", type=int, help="quality of the .sarz file; by default the library's")
+    goal.add_argument("--max-error-db", type=float, help="write a file with this bound instead")
+    goal.add_argument("--lossless", action="store_true", help="write a lossless file instead")
     parser.add_argument("--windows", type=int, default=200, help="random 512 x 512 windows to time")
     parser.add_argument("--max-isa", help="limit of torch's CPU instructions, such as AVX512_CORE_BF16 or AVX2")
     parser.add_argument("--no-peers", action="store_true", help="measure ours only")
@@ -115,17 +118,21 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen_quality(quality: int | None) -> int:
-    """The quality asked for, or the library's default."""
+def chosen_goal(args: argparse.Namespace) -> dict[str, Any]:
+    """What our file is to reach, as arguments of `sarz.compress`: by default the library's quality."""
     import sarz
 
-    return sarz.DEFAULT_QUALITY if quality is None else quality
+    if args.lossless:
+        return {"lossless": True}
+    if args.max_error_db is not None:
+        return {"max_error_db": args.max_error_db}
+    return {"quality": sarz.DEFAULT_QUALITY if args.quality is None else args.quality}
 
 
 def write_json(path: Path, results: Sequence[Result], scene: Scene, args: argparse.Namespace) -> None:
     """Every figure, and what it was measured on."""
     conditions = {"width": scene.width, "height": scene.height, "count": scene.count,
-                  "quality": chosen_quality(args.quality), "max_isa": args.max_isa, "cpus": os.cpu_count()}
+                  **chosen_goal(args), "max_isa": args.max_isa, "cpus": os.cpu_count()}
     measured = {**conditions, "results": [asdict(result) for result in results]}
     path.write_text(json.dumps(measured, indent=1), encoding="utf-8")
 
@@ -141,7 +148,7 @@ def main() -> None:
             say(f"making a scene of {args.size[0]} x {args.size[1]}")
             measure(partial(make_scene, crops_dir=args.crops), folder / "scene.tif", *args.size)
         scene = Scene.open(args.scene or folder / "scene.tif")
-        results = measure_all(scene, scene.corners(args.windows), chosen_quality(args.quality), not args.no_peers,
+        results = measure_all(scene, scene.corners(args.windows), chosen_goal(args), not args.no_peers,
                               folder)
     print(format_results(results, scene, args.profile))
     if args.json:

@@ -92,11 +92,11 @@ def gdal_windows(path: Path, corners: Sequence[tuple[int, int]]) -> list[float]:
     return milliseconds[1:]
 
 
-def sarz_write(src_path: Path, dst_path: Path, quality: int) -> dict[str, float]:
-    """Compress; gives seconds by stage, as far as the library tells them."""
+def sarz_write(src_path: Path, dst_path: Path, goal: Mapping[str, Any]) -> dict[str, float]:
+    """Compress to a quality, a bound or losslessly; gives seconds by stage, as far as the library tells them."""
     import sarz
 
-    return stage_seconds(sarz.compress(src_path, dst_path, quality=quality))
+    return stage_seconds(sarz.compress(src_path, dst_path, **goal))
 
 
 def sarz_to_geotiff(src_path: Path, dst_path: Path) -> dict[str, float]:

@@ -13,6 +13,7 @@ frozen that is allowed, afterwards a change is a new version of the format.
 | `lossless.json` | small planes of each dtype, and what each method of a lossless copy makes of them | the lossless coder |
 | `slc.sarz`, `slc.json` | a complex raster, losslessly; digests | the format |
 | `pair.sarz`, `single.sarz`, `crops.json` | crops coded with the installed models; digests | the models as they ship |
+| `bounded_*.sarz`, `bounded.json` | crops within a bound, by each method; digests | the bounded tiles |
 """
 
 from __future__ import annotations
@@ -47,6 +48,14 @@ from sarz_format.fallback import PALETTE, WIDE, encode_with, methods_for
 
 CROPS = {"pair": ("terramind_vv_vh_db.tif", [1, 2]), "single": ("harvey_grd.tif", [1])}
 """Golden file to (raster of tests/data, bands). The first 96 rows and 112 columns are coded, in tiles of 64."""
+
+BOUNDED: dict[str, tuple[str, list[int], dict[str, float]]] = {
+    "bounded_cells": ("harvey_grd.tif", [1, 2], {"max_error_db": 0.5}),
+    "bounded_steps": ("harvey_grd.tif", [1], {"max_error": 5}),
+    "bounded_decibels": ("harvey_sigma0.tif", [1, 2], {"max_error_db": 1}),
+    "bounded_fixed_point": ("terramind_vv_vh_db.tif", [1, 2], {"max_error": 0.7}),
+}
+"""Golden file to (raster of tests/data, bands, bound); the same part of it."""
 
 CROP_ROWS, CROP_COLS = 96, 112
 CROP_TILE = 64
@@ -167,7 +176,7 @@ def write_crop(name: str, folder: Path) -> Path:
     import rasterio
     from rasterio.windows import Window
 
-    source, bands = CROPS[name]
+    source, bands = CROPS[name] if name in CROPS else BOUNDED[name][:2]
     path = folder / f"{name}.tif"
     with rasterio.open(HERE.parent / "data" / source) as src:
         values = src.read(bands, window=Window(64, 64, CROP_COLS, CROP_ROWS))
@@ -183,6 +192,13 @@ def compress_crop(name: str, folder: Path) -> Path:
     """A golden crop compressed with the installed models."""
     path = folder / f"{name}.sarz"
     sarz.compress(write_crop(name, folder), path, tile_size=CROP_TILE)
+    return path
+
+
+def bound_crop(name: str, folder: Path) -> Path:
+    """A crop of `BOUNDED` compressed."""
+    path = folder / f"{name}.sarz"
+    sarz.compress(write_crop(name, folder), path, tile_size=CROP_TILE, **BOUNDED[name][2])
     return path
 
 
@@ -208,6 +224,10 @@ def main() -> None:
         for name in CROPS:
             (HERE / f"{name}.sarz").write_bytes(compress_crop(name, Path(folder)).read_bytes())
     dump("crops.json", {name: digests(HERE / f"{name}.sarz") for name in CROPS})
+    with tempfile.TemporaryDirectory() as folder:
+        for name in BOUNDED:
+            (HERE / f"{name}.sarz").write_bytes(bound_crop(name, Path(folder)).read_bytes())
+    dump("bounded.json", {name: digests(HERE / f"{name}.sarz") for name in BOUNDED})
 
 
 if __name__ == "__main__":

@@ -33,11 +33,14 @@ def _power_of_ten(exponent: np.ndarray, mantissa: np.ndarray) -> np.ndarray:
         return np.where(exponent >= 0, mantissa * magnitude, mantissa / magnitude)
 
 
+def linear_steps(n: np.ndarray, steps: int) -> np.ndarray:
+    """``10^(n / steps)`` of whole numbers int64, float64."""
+    return _power_of_ten(n // steps, _mantissas(steps)[n % steps])
+
+
 def linear_values(scale: str, offset_db: int) -> np.ndarray:
     """Amplitude or intensity of every int16 pixel, float64 (65536,), from -32768 up."""
-    steps = FACTORS[scale] * STEPS_PER_DB
-    n = np.arange(-32768, 32768, dtype=np.int64) + offset_db * STEPS_PER_DB
-    return _power_of_ten(n // steps, _mantissas(steps)[n % steps])
+    return linear_steps(np.arange(-32768, 32768, dtype=np.int64) + offset_db * STEPS_PER_DB, FACTORS[scale] * STEPS_PER_DB)
 
 
 def db_values(offset_db: int) -> np.ndarray:

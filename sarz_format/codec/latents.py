@@ -169,7 +169,22 @@ def quantise_coarse(y: np.ndarray, totals: np.ndarray, encode: Rates, decode: Ra
     return symbols
 
 
+def coarse_rates(model: IntegerModel, quality: int) -> Rates:
+    """`rates_of` for the decoder, of the coarse channels alone, as if there were no others."""
+    rates, channels = rates_of(model, quality, False), model.coarse_channels
+    return Rates(rates.unit[model.coarse_outputs], rates.offset[channels], rates.step[channels])
+
+
 def dequantise_coarse(symbols: np.ndarray, totals: np.ndarray, rates: Rates, model: IntegerModel, cols: int,
                       y_hat: np.ndarray) -> None:
     """As `dequantise`, of the coarse channels of a tile of `cols` latent columns."""
     _dequantise_coarse(symbols, totals, rates.unit, rates.step, model.coarse_channels, cols, model.context_weights, y_hat)
+
+
+def dequantise_coarse_alone(symbols: np.ndarray, totals: np.ndarray, rates: Rates, model: IntegerModel,
+                            cols: int) -> np.ndarray:
+    """As `dequantise_coarse`, where there are no other channels: int16 ``(positions, coarse channels)``."""
+    y_hat = np.empty(symbols.shape, np.int16)
+    channels = np.arange(symbols.shape[1])
+    _dequantise_coarse(symbols, totals, rates.unit, rates.step, channels, cols, model.context_weights, y_hat)
+    return y_hat

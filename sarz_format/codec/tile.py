@@ -19,9 +19,11 @@ from ..errors import SarzFormatError
 from ..fallback import decode_lossless
 from ..grid import HYPER
 from ..mask import EXACT, ClassPlane, pack_exact, pack_plane, unpack_exact, unpack_plane
+from .cells import CellWeights
 from .corrections import Corrections, pack_corrections
 from .entropy import Decoder, DecodingTables, encode
-from .latents import dequantise, dequantise_coarse, quantise_coarse, rates_of, table_numbers
+from .latents import (
+    coarse_rates, dequantise, dequantise_coarse, dequantise_coarse_alone, quantise_coarse, rates_of, table_numbers)
 from .model import HYPER_CHANNELS, SCALES, Z_LIMIT, IntegerModel
 from .payload import join_segments, split_segments
 from .trellis import quantise_trellis, symbol_bits
@@ -41,6 +43,7 @@ class LatentCoder:
     def __init__(self, model: IntegerModel, tables: DecodingTables) -> None:
         self.model, self.tables = model, tables
         self.coarse, self.detail = model.coarse_channels, model.detail_channels
+        self.cell_weights = CellWeights.of(model)
         self._bits = symbol_bits(model.tables)
 
     def _hyper_tables(self, count: int) -> np.ndarray:
@@ -91,6 +94,17 @@ class LatentCoder:
         rest.finish()
         dequantise(multiples, numbers, totals, rates, self.model, y_hat)
         return y_hat.reshape(*shape, self.model.channels)
+
+    def decode_coarse(self, decoder: Decoder, totals: np.ndarray, shape: tuple[int, int], quality: int) -> np.ndarray:
+        """The coarse latents alone, int16 ``(rows, cols, coarse channels)``.
+
+        ``totals`` float32 ``(rows, cols, 2 coarse channels)`` are the sums of `Network.coarse_sums`, which cover the tile.
+        """
+        flat = np.ascontiguousarray(totals[: shape[0], : shape[1]]).reshape(-1, totals.shape[2])
+        rates = coarse_rates(self.model, quality)
+        symbols = decoder.take(table_numbers(flat, rates, np.arange(len(self.coarse))))
+        decoder.finish()
+        return dequantise_coarse_alone(symbols, flat, rates, self.model, shape[1]).reshape(*shape, -1)
 
 
 @dataclass(frozen=True, slots=True)

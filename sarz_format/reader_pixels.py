@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -255,38 +255,50 @@ class PixelsMixin(MetadataMixin):
     @contextmanager
     def _copy(self, request: ReadRequest, for_mask: bool = False) -> Iterator[DatasetReader]:
         """What GDAL needs of the raster, or of an overview of it, to answer the request."""
-        with ExitStack() as stack:
-            copy = None
-            with suppress(_UnmarkedDamageError):
-                copy = stack.enter_context(self._overview_copy(request))
-            yield copy or stack.enter_context(self._full_copy(request, for_mask))
-
-    def _overview_copy(self, request: ReadRequest) -> AbstractContextManager[DatasetReader | None]:
-        """The overview that GDAL would read, beside a raster without pixels; None if it would read none."""
-        raster, factors = self.header.grid.raster, self.overviews(1) if self.options.overviews else []
+        raster = self.header.grid.raster
+        factors = self._factors_for(request)
         factor = request.factor(raster, factors)
-        if factor == 1 or "NODATA_VALUES" in self._metadata.tags.get("", {}):  # These make masks of the raster's pixels.
-            return nullcontext()
-        whole = overview_box(*raster.shape, factor)
-        base = self._copy_plan(request.bands, _NOTHING, None)
-        small = replace(base.metadata, height=whole.row1, width=whole.col1, transform=None)
-        plan = replace(base, metadata=small, box=request.box_of_overview(raster, whole),
-                       tile_size=max(1, self.header.tile_size // factor))
+        all_valid = self._nodata_of(request.bands) is None and not mask_spans_bands(self._metadata)
+        with ExitStack() as stack:
+            if for_mask and all_valid and self.options.on_damage == "raise":  # The answer does not depend on pixels.
+                copy = self._full_copy(request, _NOTHING)
+            elif factor == 1:
+                # GDAL rounds differently where there are overviews, even if it reads none of them.
+                copy = self._full_copy(request, request.box, self._overview(request, factors[0], _NOTHING) if factors else None)
+            else:
+                whole = overview_box(*raster.shape, factor)
+                overview = self._overview(request, factor, request.box_of_overview(raster, whole))
+                try:
+                    yield stack.enter_context(self._full_copy(request, _NOTHING, overview))
+                    return
+                except _UnmarkedDamageError:
+                    copy = self._full_copy(request, request.box)
+            yield stack.enter_context(copy)
+
+    def _factors_for(self, request: ReadRequest) -> list[int]:
+        """Factors of the overviews that GDAL may choose from."""
+        resampled = request.out_shape[1:] != (request.cropped.height, request.cropped.width)
+        from_pixels = "NODATA_VALUES" in self._metadata.tags.get("", {})  # GDAL makes masks of the raster's pixels then.
+        return self.overviews(1) if self.options.overviews and resampled and not from_pixels and not request.boundless else []
+
+    def _full_copy(self, request: ReadRequest, box: Box,
+                   overview: tuple[CopyPlan, DecodeBox] | None = None) -> AbstractContextManager[DatasetReader]:
+        rows = None if box is _NOTHING else request.rows
+        return decoded_copy(self._copy_plan(request.bands, box, rows), self._decode, overview)
+
+    def _overview(self, request: ReadRequest, factor: int, box: Box) -> tuple[CopyPlan, DecodeBox]:
+        """How an overview is copied, of which `box` is needed, in its pixels."""
+        plan = self._copy_plan(request.bands, box, None)
+        whole = overview_box(*self.shape, factor)
+        small = replace(plan.metadata, height=whole.row1, width=whole.col1, transform=None)
 
         def decode(bands: Sequence[int], box: Box) -> tuple[np.ndarray, np.ndarray | None]:
             values, damaged = self._decode_overview(bands, factor, box)
-            if damaged is not None and base.nodata is None:
+            if damaged is not None and plan.nodata is None:
                 raise _UnmarkedDamageError
             return values, damaged
 
-        return decoded_copy(base, self._decode, (plan, decode))
-
-    def _full_copy(self, request: ReadRequest, for_mask: bool) -> AbstractContextManager[DatasetReader]:
-        box = request.box
-        all_valid = self._nodata_of(request.bands) is None and not mask_spans_bands(self._metadata)
-        if for_mask and all_valid and self.options.on_damage == "raise":
-            box = _NOTHING  # the answer does not depend on pixels
-        return decoded_copy(self._copy_plan(request.bands, box, request.rows), self._decode)
+        return replace(plan, metadata=small, tile_size=max(1, self.header.tile_size // factor)), decode
 
     def _copy_plan(self, indexes: Sequence[int], box: Box, rows: np.ndarray | None) -> CopyPlan:
         wanted = self.indexes if mask_spans_bands(self._metadata) else indexes

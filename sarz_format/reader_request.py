@@ -82,8 +82,6 @@ class ReadRequest:
 
     def factor(self, raster: Box, factors: Sequence[int]) -> int:
         """The factor of the overview that GDAL would read, 1 for the raster itself."""
-        if self.boundless:  # Read by GDAL through a virtual raster, which has no overviews.
-            return 1
         window = max(1, int(self.cropped.height)), max(1, int(self.cropped.width))
         return best_factor(raster, factors, window, self.out_shape[1:], self.resampling is Resampling.nearest,
                            _oversampling_threshold())

@@ -31,6 +31,10 @@ from .timing import Stages
 PIECE = 1024
 """Pixels along that a worker averages at once."""
 
+COARSE_STRIP = 4096
+"""Pixels down of a strip that is made of coarse parts, about: they take little memory, and neighbouring strips have rows of
+tiles in common."""
+
 SPOILT = 16
 """Pixels around a damaged tile whose cells depend on its latents."""
 
@@ -106,8 +110,11 @@ class OverviewDecoder:
         return values, damaged if damaged.any() else None
 
     def _strips(self, factor: int, window: Box) -> Iterator[Box]:
-        """A window in strips of about the height of a tile, on its border where that can be."""
-        height = max(1, self.grid.tile_size // factor)
+        """A window in strips of whole rows of tiles, as far as the factor allows."""
+        size = self.grid.tile_size
+        if factor >= COARSE_FACTOR:
+            size *= max(1, COARSE_STRIP // size)
+        height = max(1, size // factor)
         for top in range(window.row0 // height * height, window.row1, height):
             yield Box(top, window.col0, top + height, window.col1).intersection(window)
 

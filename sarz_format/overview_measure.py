@@ -14,6 +14,9 @@ from .overview import COARSE_FACTOR, LARGEST_OFFSET, LARGEST_SPREAD, Correction
 
 _STEPS_PER_DECADE = 10.0 * STEPS_PER_DB
 
+_MEAN_LIMIT = 1.0 * STEPS_PER_DB
+"""For the power of targets that no cell can show, others are not raised by more than 1 dB over what they have in the mean."""
+
 
 @compiled
 def _sum_cells(pixels, valid, power, size, count, total):
@@ -37,12 +40,14 @@ def _estimate(low, unevenness, count, power, spread, values):
 
 
 @compiled
-def _squared_error(values, offset, wanted, count):
-    error = 0.0
+def _errors(values, wanted, count):
+    """Mean and mean square of ``wanted - values``."""
+    total, squares = 0.0, 0.0
     for i in range(values.size):
-        d = values[i] + offset - wanted[i]
-        error += count[i] * d * d
-    return error
+        d = wanted[i] - values[i]
+        total += count[i] * d
+        squares += count[i] * d * d
+    return total / count.sum(), squares / count.sum()
 
 
 @compiled
@@ -55,9 +60,11 @@ def _search(low, unevenness, count, total, power, largest_offset, largest_spread
     best, best_offset, best_spread = np.inf, np.int64(0), np.int64(1)
     for spread in range(1, largest_spread + 1):
         estimate = _estimate(low, unevenness, count, power, spread, values)
-        offset = np.int64(np.rint(_STEPS_PER_DECADE * math.log10(total.sum() / estimate)))
+        mean, square = _errors(values, wanted, count)
+        exact = _STEPS_PER_DECADE * math.log10(total.sum() / estimate)
+        offset = np.int64(np.rint(min(max(exact, mean - _MEAN_LIMIT), mean + _MEAN_LIMIT)))
         offset = min(max(offset, -largest_offset), largest_offset)
-        error = _squared_error(values, offset, wanted, count)
+        error = square - 2.0 * offset * mean + offset * offset
         if error < best:
             best, best_offset, best_spread = error, offset, np.int64(spread)
     return best_offset, best_spread
@@ -68,7 +75,8 @@ def measure_correction(low: np.ndarray, unevenness: np.ndarray, pixels: np.ndarr
 
     Of all spreads, each with the offset that gives the tile the mean power of its decoded pixels, the one by which
     its cells come nearest to their own in decibels: bright targets, which make a tile's mean power and which no coarse
-    latent shows in full, then raise the cells around them and not all others.
+    latent shows in full, then raise the cells around them and not all others. (Where no spread can do that the tile's power
+    stays too low.)
 
     Parameters
     ----------

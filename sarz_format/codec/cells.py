@@ -28,8 +28,8 @@ VALUE_SHIFT = 2 * CELL_BITS - 3
 CONTEXT = 2
 """Latent positions around a cell's own block that it depends on: its neighbouring cells', and those blocks' neighbours."""
 
-LARGEST_INCREASE = 12 << 7
-"""No cell gets more than 12 dB for being uneven."""
+LARGEST_INCREASE = 24 << 7
+"""No cell gets more than 24 dB for being uneven."""
 
 OWN, OTHER, ALONE = range(3)
 

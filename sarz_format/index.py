@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +116,13 @@ def checked_tile_count(grid: TileGrid, groups: int) -> int:
 def check_lossless(index: TileIndex) -> None:
     """Raise SarzFormatError, which names the tile, unless all are EMPTY and FALLBACK, as in a lossless file."""
     _require(index, index.entries["flags"] == KNOWN_FLAGS, "the header says lossless, expected flags EMPTY and FALLBACK")
+
+
+def check_overviews(index: TileIndex, bands: Sequence[int]) -> None:
+    """Raise SarzFormatError, which names the tile, if a group of one band has a correction for a second; `bands` are how many
+    each group has."""
+    second = index.entries["overview"][:, 1] == 0
+    _require(index, second | (np.resize(bands, len(index)) == 2), "an overview's correction of a band that is not there")
 
 
 def unpack_index(

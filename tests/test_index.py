@@ -73,6 +73,7 @@ def test_no_such_tile(position: tuple[int, int, int]) -> None:
         ("flags", 128, "unknown flags"),
         ("quality", 101, "quality"),
         ("reserved", 1, "reserved"),
+        ("overview", (0, 1), "an overview's correction in a tile without one"),
         ("coarse_offset", 8999, "coarse part does not follow"),
         ("detail_offset", 2**64 - 1, "detail part does not follow"),
         ("detail_length", 2**32 - 1, "detail parts have"),

@@ -2,7 +2,7 @@
 
 The four lowest frequencies of a block give its 2 x 2 cells, by what the synthesis would make of them on average: the block
 transform S and the filter across block borders Q, without the network, and with zeros for all other latents. Whole numbers
-throughout (docs/spec/sarz-1.md, section 15).
+throughout (docs/spec/sarz-1.md, section 14.4).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from .compress import compress
 from .decompress import decompress
 from .failures import one_line_failures, printable
 from .info import info
+from .preview import preview
 from .verify import verify
 
 
@@ -49,4 +50,5 @@ sarcodec.add_command(compare)
 sarcodec.add_command(compress)
 sarcodec.add_command(decompress)
 sarcodec.add_command(info)
+sarcodec.add_command(preview)
 sarcodec.add_command(verify)

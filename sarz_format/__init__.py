@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .container import open_container
     from .convert import CompressReport, DecompressReport, compress, decompress
     from .info import describe
+    from .quicklook import PreviewReport, preview
     from .reader import Dataset, open
     from .reports import VerifyReport
     from .verification import verify
@@ -57,6 +58,7 @@ _LAZY = {
     "CompressReport": "sarz_format.convert",
     "Dataset": "sarz_format.reader",
     "DecompressReport": "sarz_format.convert",
+    "PreviewReport": "sarz_format.quicklook",
     "VerifyReport": "sarz_format.reports",
     "Window": "rasterio.windows",
     "compare": "sarz_format.comparison.run",
@@ -65,6 +67,7 @@ _LAZY = {
     "describe": "sarz_format.info",
     "open": "sarz_format.reader",
     "open_container": "sarz_format.container",
+    "preview": "sarz_format.quicklook",
     "verify": "sarz_format.verification",
 }
 
@@ -82,6 +85,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelNotFoundError",
     "OutputExistsError",
+    "PreviewReport",
     "SarzError",
     "SarzFileNotFoundError",
     "SarzFormatError",
@@ -104,6 +108,7 @@ __all__ = [
     "errors",
     "open",
     "open_container",
+    "preview",
     "verify",
 ]
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .analysis import hyper_sums
+from .codec.cells import CONTEXT, cells, with_presence
 from .codec.device import Engine
-from .codec.mosaic import BatchRunner, batches, synthesise
+from .codec.mosaic import BatchRunner, batches, extended_latents, synthesise
 from .codec.pool import map_batches, parallel_map
 from .grid import Box, TileGrid
 from .strips import Strip
@@ -67,3 +68,16 @@ class TileCoder:
             for box, pixels in synthesise(engine.network, self._run, self.grid, latents, boxes, raster):
                 decoded[group, boxes[box]] = pixels
         return decoded
+
+    def cells(self, key: Key, above: Strip | None, strip: Strip, below: Strip | None) -> tuple[np.ndarray, np.ndarray]:
+        """Cells of a coded tile of `strip` as a reader of the coarse parts will have them, and their unevenness."""
+        neighbours = {s.row: s for s in (above, strip, below) if s is not None}
+        group, engine = key[0], self._engines[key[0]]
+        box = self.grid.tile_latents(strip.row, key[1])
+
+        def coarse(row: int, col: int) -> np.ndarray | None:
+            y_hat = neighbours[row].latents[group, col]
+            return None if y_hat is None else with_presence(y_hat[..., engine.coder.coarse])
+
+        y = extended_latents(self.grid, coarse, box.grown(CONTEXT), self.grid.latents, len(engine.coder.coarse) + 1)
+        return cells(y, engine.coder.cell_weights, box, self.grid.latents)

@@ -13,7 +13,7 @@ from .container_writer import ContainerWriter
 from .dtypes import value_bytes
 from .errors import DamagedTileError, SarzFormatError
 from .header import Header, unpack_header
-from .index import ENTRY_BYTES, TileEntry, TileIndex, check_kinds, checked_tile_count, unpack_index
+from .index import ENTRY_BYTES, TileEntry, TileIndex, check_kinds, check_overviews, checked_tile_count, unpack_index
 from .part_limits import check_part_lengths
 from .preamble import PREAMBLE_BYTES, Preamble, check_crc, unpack_preamble
 from .source import Source, open_source
@@ -140,6 +140,7 @@ def _read_container(source: Source) -> Container:
         packed = section(preamble.index_offset, tiles * ENTRY_BYTES, preamble.index_crc, "tile index")
         index = unpack_index(packed, header.grid, len(header.groups), preamble.coarse_section, preamble.detail_section)
         bands = [len(group.bands) for group in header.groups]
+        check_overviews(index, bands)
         check_part_lengths(index, bands, value_bytes(header.metadata.dtype))
         check_kinds(index, lossless=header.lossless, bounded=header.bound is not None)
     except SarzFormatError as exc:

@@ -73,7 +73,8 @@ class ContainerWriter:
         statistics_length = self._header.metadata.count * BAND_BYTES
         return PREAMBLE_BYTES + len(self._packed_header) + statistics_length + len(self._entries) * ENTRY_BYTES
 
-    def write_tile(self, coarse: bytes, detail: bytes, *, flags: int = 0, quality: int) -> None:
+    def write_tile(self, coarse: bytes, detail: bytes, *, flags: int = 0, quality: int,
+                   overview: Sequence[int] = ()) -> None:
         """Append the next tile: by tile row, tile column and band group, the group fastest.
 
         Parameters
@@ -84,6 +85,8 @@ class ContainerWriter:
             Of index.EMPTY, index.FALLBACK and index.BOUNDED.
         quality : int
             0 to 100.
+        overview : sequence of int
+            The correction of the overview of each band of the group (overview.pack_correction), none unless flags are 0.
         """
         if self._written == len(self._entries):
             raise SarzOptionError(f"all {len(self._entries)} tiles are written already")
@@ -97,6 +100,7 @@ class ContainerWriter:
         entry["coarse_length"], entry["detail_length"] = len(coarse), len(detail)
         entry["coarse_crc"], entry["detail_crc"] = zlib.crc32(coarse), zlib.crc32(detail)
         entry["flags"], entry["quality"] = flags, checked_quality(quality)
+        entry["overview"][: len(overview)] = overview
         spool, file = self._open_files()
         with io_errors(f"cannot write {self._output.path}"):
             spool.write(coarse)

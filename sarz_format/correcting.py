@@ -100,7 +100,7 @@ def _with_gains(corrections: Corrections, wanted: np.ndarray, decoded: np.ndarra
 def _block_power(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Sum of the linear power of the valid pixels of each block. float64."""
     sums = np.zeros(gain_shape(pixels.shape))
-    _add_power(pixels, valid, _POWER, sums)
+    _add_power(pixels, valid, POWER, sums)
     return sums
 
 
@@ -115,5 +115,5 @@ def _add_power(pixels, valid, power, sums):
             sums[r // GAIN_BLOCK, first // GAIN_BLOCK] += total
 
 
-_POWER = 10 ** (np.arange(-32768, 32768) / (10 * STEPS_PER_DB))
-"""Linear power of every int16 pixel, from the lowest on. float64."""
+POWER = 10 ** (np.arange(-32768, 32768) / (10 * STEPS_PER_DB))
+"""Linear power of every int16 pixel about its offset, from the lowest on. float64."""

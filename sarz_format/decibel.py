@@ -36,10 +36,14 @@ def _power_of_ten(exponent: np.ndarray, mantissa: np.ndarray) -> np.ndarray:
         return np.where(exponent >= 0, mantissa * magnitude, mantissa / magnitude)
 
 
+def linear_steps(n: np.ndarray, steps: int) -> np.ndarray:
+    """``10^(n / steps)`` of whole numbers int64, float64; infinite beyond it."""
+    return _power_of_ten(n // steps, _mantissas(steps)[n % steps])
+
+
 def linear_numbers(scale: str, levels: np.ndarray, levels_per_db: int) -> np.ndarray:
     """Amplitude or intensity, float64, of int64 levels of so many a decibel; infinite beyond float64."""
-    steps = FACTORS[scale] * levels_per_db
-    return _power_of_ten(levels // steps, _mantissas(steps)[levels % steps])
+    return linear_steps(levels, FACTORS[scale] * levels_per_db)
 
 
 def linear_values(scale: str, offset_db: int) -> np.ndarray:

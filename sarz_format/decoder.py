@@ -18,6 +18,7 @@ from .grid import BLOCK, Box
 from .index import EMPTY
 from .mask import EXACT, NODATA, ZERO, fill_value
 from .memory import READING, memory_errors
+from .overview_decoder import OverviewDecoder
 from .read_statistics import ReadStatistics
 from .reader_options import DEFAULT_CACHE_BYTES
 from .reports import NO_ARITHMETIC
@@ -86,12 +87,16 @@ class WindowDecoder:
         self._engines: dict[int, Engine] = {}
         self._stages = Stages()
         self.radiometry = [band_radiometry(self.header, b) for b in range(self.header.metadata.count)]
+        self._overviews = OverviewDecoder(container, self.radiometry, engine=self._engine, run=self._run,
+                                          loader=self._loader, read=self._read, stages=self._stages)
 
     @property
     def stats(self) -> ReadStatistics:
         """Counts since the file was opened."""
         source = self.container.source
-        return ReadStatistics(self._loader.tiles_decoded, self._loader.cache_hits, source.bytes_read, source.requests)
+        loader, coarse = self._loader, self._overviews.coarse
+        return ReadStatistics(loader.tiles_decoded + coarse.decoded, loader.cache_hits + coarse.cache_hits,
+                              source.bytes_read, source.requests)
 
     @property
     def timings(self) -> dict[str, float]:
@@ -143,6 +148,12 @@ class WindowDecoder:
         """
         with memory_errors(self.container.source.name, READING):
             return self._read(bands, Box(row_off, col_off, row_off + height, col_off + width))
+
+    def read_overview(self, bands: Sequence[int], factor: int, row_off: int, col_off: int, height: int,
+                      width: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `read`, of a window of the overview of a factor (`overview.checked_factor`), in its pixels."""
+        with memory_errors(self.container.source.name, READING):
+            return self._overviews.read(bands, factor, Box(row_off, col_off, row_off + height, col_off + width))
 
     def _read(self, bands: Sequence[int], window: Box) -> tuple[np.ndarray, np.ndarray | None]:
         height, width = window.shape

@@ -30,6 +30,7 @@ from .header import Header
 from .index import EMPTY, FALLBACK
 from .mask import EXACT, VALID, class_plane
 from .measure import badly_served, band_errors
+from .overview_measure import measure_correction
 from .radiometry import BandRadiometry
 from .reached import Reached
 from .statistics import BandStatistics
@@ -49,6 +50,8 @@ class CodedTile:
     flags: int
     quality: int
     statistics: list[BandStatistics]
+    overview: list[int]
+    """How its overview is corrected, by band of its group (overview.Correction); empty unless flags are 0."""
 
 
 class Encoder:
@@ -193,13 +196,16 @@ class Encoder:
             decoded = self.coder.decode(coded, above, strip, below)
         keys = [(group, col) for col in range(self.grid.cols) for group in range(len(self.engines))]
         with self._stages("measure"):
-            tiles = parallel_map(lambda k: self._pack(strip, *k, decoded.get(k)), keys)
+            tiles = parallel_map(lambda k: self._pack((above, strip, below), *k, decoded.get(k)), keys)
         with self._stages("write"):
             for (group, _), tile in zip(keys, tiles):
                 self._write(writer, group, tile)
             self.control.written(strip.row, sum(len(tile.coarse) + len(tile.detail) for tile in tiles))
 
-    def _pack(self, strip: Strip, group: int, col: int, pixels: np.ndarray | None) -> CodedTile:
+    def _pack(self, strips: tuple[Strip | None, Strip, Strip | None], group: int, col: int,
+              pixels: np.ndarray | None) -> CodedTile:
+        """A tile of the middle one of three strips; `pixels` are decoded ones, None if it is EMPTY."""
+        strip = strips[1]
         bands = list(self.header.groups[group].bands)
         rows, cols = self.grid.tile(strip.row, col).slices(strip.box)
         values, classes = strip.values[bands, rows, cols], strip.classes[bands, rows, cols]
@@ -218,10 +224,19 @@ class Encoder:
             corrections = []
         planes = [class_plane(c) for c in strip.classes[bands, rows, cols]]
         detail = pack_detail(detail, values, classes, lossless, corrections)
-        return CodedTile(pack_coarse(planes, coarse), detail, flags, quality, statistics)
+        overview = [] if flags else self._overview(strips, group, col, pixels)
+        return CodedTile(pack_coarse(planes, coarse), detail, flags, quality, statistics, overview)
+
+    def _overview(self, strips: tuple[Strip | None, Strip, Strip | None], group: int, col: int,
+                  pixels: np.ndarray) -> list[int]:
+        """How the overview of a coded tile is corrected, by band of its group."""
+        bands = list(self.header.groups[group].bands)
+        valid = strips[1].classes[(bands, *self.grid.tile(strips[1].row, col).slices(strips[1].box))] == VALID
+        measured = zip(*self.coder.cells((group, col), *strips), pixels, valid)
+        return [measure_correction(*job).pack() if job[-1].any() else 0 for job in measured]
 
     def _write(self, writer: ContainerWriter, group: int, tile: CodedTile) -> None:
-        writer.write_tile(tile.coarse, tile.detail, flags=tile.flags, quality=tile.quality)
+        writer.write_tile(tile.coarse, tile.detail, flags=tile.flags, quality=tile.quality, overview=tile.overview)
         if not tile.flags:
             self.reached.add(tile.quality, sum(tile.statistics, BandStatistics()).rmse_db)
         self.empty_tiles += tile.flags == EMPTY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ ENTRY_DTYPE = np.dtype([
     ("coarse_offset", "<u8"), ("detail_offset", "<u8"),
     ("coarse_length", "<u4"), ("detail_length", "<u4"),
     ("coarse_crc", "<u4"), ("detail_crc", "<u4"),
-    ("flags", "u1"), ("quality", "u1"), ("reserved_a", "<u2"), ("reserved_b", "<u4"),
+    ("flags", "u1"), ("quality", "u1"), ("reserved", "<u2"), ("overview", "<u2", 2),
 ])  # fmt: skip
 
 ENTRY_BYTES = ENTRY_DTYPE.itemsize
@@ -51,6 +52,8 @@ class TileEntry:
     detail_crc: int
     flags: int
     quality: int
+    overview: tuple[int, int] = (0, 0)
+    """How the overview of each band of the group is corrected (overview.unpack_correction); 0 where it is not known."""
 
     @property
     def empty(self) -> bool:
@@ -97,8 +100,8 @@ class TileIndex:
         return self[self.number(tile_row, tile_col, group)]
 
     def __getitem__(self, number: int) -> TileEntry:
-        fields = self.entries[number].item()
-        return TileEntry(*self.position(number), *fields[:8])
+        *fields, _, overview = self.entries[number].item()
+        return TileEntry(*self.position(number), *fields, tuple(overview.tolist()))
 
     def pack(self) -> bytes:
         """The index section of a file."""
@@ -134,6 +137,13 @@ def check_kinds(index: TileIndex, *, lossless: bool, bounded: bool) -> None:
         _require(index, flags & BOUNDED == 0, "flag BOUNDED is set, but the header has no bound")
 
 
+def check_overviews(index: TileIndex, bands: Sequence[int]) -> None:
+    """Raise SarzFormatError, which names the tile, if a group of one band has a correction for a second; `bands` are how many
+    each group has."""
+    second = index.entries["overview"][:, 1] == 0
+    _require(index, second | (np.resize(bands, len(index)) == 2), "an overview's correction of a band that is not there")
+
+
 def unpack_index(
     data: bytes, grid: TileGrid, groups: int, coarse_section: tuple[int, int], detail_section: tuple[int, int]
 ) -> TileIndex:
@@ -149,7 +159,9 @@ def unpack_index(
         raise SarzFormatError(f"index has {len(data)} bytes, expected {count * ENTRY_BYTES} for {count} tiles")
     entries = np.frombuffer(data, ENTRY_DTYPE)
     index = TileIndex(grid, groups, entries)
-    _require(index, (entries["reserved_a"] == 0) & (entries["reserved_b"] == 0), "reserved bits are set")
+    _require(index, entries["reserved"] == 0, "reserved bits are set")
+    plain = entries["flags"] == 0
+    _require(index, plain | (entries["overview"] == 0).all(1), "an overview's correction in a tile without one")
     _require(index, entries["flags"] & ~np.uint8(KNOWN_FLAGS) == 0, "unknown flags are set")
     _require(index, entries["quality"] <= MAX_QUALITY, f"quality is over {MAX_QUALITY}")
     _check_section(index, "coarse", coarse_section)

@@ -134,21 +134,22 @@ class BandRadiometry:
             values = (db_values(self.offset_db) - self.bias) / self.gain
         else:
             values = linear_values(self.scale, self.offset_db)
-        return np.roll(self._as_dtype(values), 32768)
+        return np.roll(self.as_dtype(values, linear=self.scale != "db"), 32768)
 
-    def _as_dtype(self, values: np.ndarray) -> np.ndarray:
+    def as_dtype(self, values: np.ndarray, linear: bool) -> np.ndarray:
+        """Values float64 (1-D) in the raster's dtype, and never its nodata value; never 0 or below if they are `linear`."""
         if self.dtype.kind == "f":
             with np.errstate(over="ignore", under="ignore"):
                 values = values.astype(self.dtype)
             tiny, huge = np.finfo(self.dtype).smallest_subnormal, np.finfo(self.dtype).max
-            if self.scale != "db":
+            if linear:
                 values = np.clip(values, tiny, huge)
             if self.nodata is not None and not np.isnan(self.nodata):
                 clash = values == self.nodata
                 values[clash] = np.nextafter(values[clash], self.dtype.type(-np.inf if self.nodata >= huge else np.inf))
             return values
         info = np.iinfo(self.dtype)
-        lowest = info.min if self.scale == "db" else 1
+        lowest = 1 if linear else info.min
         return self._integers(np.rint(values), lowest, info.max)
 
     def _integers(self, rounded: np.ndarray, lowest: int, highest: int) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from rasterio.transform import TransformMethodsMixin
@@ -12,6 +11,7 @@ from rasterio.windows import WindowMethodsMixin
 
 from .container import Container, open_container
 from .errors import SarzIOError, SarzOptionError
+from .overview_view import overview_view
 from .read_statistics import ReadStatistics
 from .reader_options import DEFAULT_CACHE_BYTES, ReadOptions
 from .reader_pixels import PixelsMixin
@@ -36,6 +36,8 @@ def open(
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     on_damage: Literal["raise", "mask"] = "raise",
     power_gains: bool = True,
+    overviews: bool = True,
+    overview_level: int | None = None,
 ) -> Dataset:
     """Open a .sarz file for reading.
 
@@ -57,6 +59,11 @@ def open(
     power_gains : bool
         Whether decoded blocks of 64 x 64 pixels keep the mean linear power of the original. Without, the mean of the
         decibels is nearer to it and their RMSE a little smaller, and the mean power is too low at coarse qualities.
+    overviews : bool
+        Whether decimated reads go by overviews, as those of a GeoTIFF that has some do. Without, they decode every tile
+        of which they take a pixel.
+    overview_level : int, optional
+        Open this overview, of those that `Dataset.overviews` lists, as if it were the raster; from 0, as in rasterio.
 
     Raises
     ------
@@ -71,7 +78,8 @@ def open(
     """
     if mode != "r":
         raise SarzOptionError(f"mode is {mode!r}, expected 'r'; .sarz files are written by sarz.compress")
-    return Dataset(open_container(path), ReadOptions(device, batch_size, overlap, cache_bytes, on_damage, power_gains))
+    options = ReadOptions(device, batch_size, overlap, cache_bytes, on_damage, power_gains, overviews, overview_level)
+    return Dataset(open_container(path), options)
 
 
 class Dataset(PixelsMixin, WindowMethodsMixin, TransformMethodsMixin):
@@ -82,7 +90,7 @@ class Dataset(PixelsMixin, WindowMethodsMixin, TransformMethodsMixin):
 
     Whole pixels come straight from the decoder. Where rasterio would resample, fill, convert or mask, the pixels that
     count are decoded into a temporary raster, which GDAL then reads: in memory up to 256 MiB, beyond that in the
-    temporary directory (TMPDIR). There are no overviews, so a decimated read decodes every tile it takes a pixel of.
+    temporary directory (TMPDIR). Decimated reads decode pixels of the overview that GDAL would choose.
     """
 
     def __init__(
@@ -94,6 +102,9 @@ class Dataset(PixelsMixin, WindowMethodsMixin, TransformMethodsMixin):
         self._starting = threading.Lock()
         self.options = options or ReadOptions()
         self.header: Header = container.header
+        self._factor = 1
+        if self.options.overview_level is not None:
+            self._factor, self.header = overview_view(container.header, self.options.overview_level)
         self.name: str = container.source.name
         self.files = [self.name]
 
@@ -142,7 +153,7 @@ class Dataset(PixelsMixin, WindowMethodsMixin, TransformMethodsMixin):
         with self._starting:
             if self._decoder is None:
                 factory = self._decoder_factory or _torch_decoder
-                self._decoder = factory(container, **asdict(self.options))
+                self._decoder = factory(container, **self.options.for_decoder())
             return self._decoder
 
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
@@ -34,6 +35,7 @@ MEMORY_LIMIT = 256 << 20
 STRIP_BYTES = 64 << 20
 """Bytes decoded at a time while the copy is made."""
 
+_OVERVIEW = ".ovr"
 _BLOCK = 128  # pixels a side: small enough that a few pixels cost little
 _MAX_BLOCKS = 1 << 20  # the list of blocks is written whole: larger rasters get larger blocks
 
@@ -135,10 +137,14 @@ class CopyPlan:
 
 
 @contextmanager
-def decoded_copy(plan: CopyPlan, decode: DecodeBox) -> Iterator[DatasetReader]:
+def decoded_copy(plan: CopyPlan, decode: DecodeBox,
+                 overview: tuple[CopyPlan, DecodeBox] | None = None) -> Iterator[DatasetReader]:
     """Decode what `plan` names and yield it as an open rasterio dataset, which is gone afterwards.
 
-    Damaged pixels are marked by a mask band where there is no nodata value to mark them.
+    With `overview`, it has that one, decoded by the second plan, beside it in a file of its own, as GDAL itself keeps
+    overviews outside of a GeoTIFF.
+
+    Damaged pixels are marked by a mask band where there is no nodata value to mark them; not in an overview.
 
     Raises
     ------
@@ -146,15 +152,27 @@ def decoded_copy(plan: CopyPlan, decode: DecodeBox) -> Iterator[DatasetReader]:
         If the copy does not fit into the temporary directory, or cannot be written there.
     """
     with ExitStack() as stack:
-        stack.enter_context(rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_PAM_ENABLED=False))
-        path = _temporary_path(plan.nbytes, stack)
+        # Overviews are looked for among the files of the folder.
+        stack.enter_context(rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_PAM_ENABLED=False,
+                                         GDAL_DISABLE_READDIR_ON_OPEN="FALSE"))
+        path = _temporary_path(plan.nbytes + (overview[0].nbytes if overview else 0), stack)
         try:
             with rasterio.open(path, "w", **plan.profile()) as dst:
                 _set_masking(plan.metadata, dst)
                 _fill(plan, decode, dst)
+            if overview is not None:
+                stack.callback(_delete_overview, path)
+                with rasterio.open(f"{path}{_OVERVIEW}", "w", **overview[0].profile()) as dst:
+                    _fill(*overview, dst)
         except RasterioError as exc:
             raise SarzIOError(f"writing decoded pixels to {path} failed: {exc}") from exc
         yield stack.enter_context(rasterio.open(path))
+
+
+def _delete_overview(path: str) -> None:
+    """Remove it from GDAL's memory; on disk the folder goes as a whole."""
+    if path.startswith("/vsimem/") and rasterio.shutil.exists(f"{path}{_OVERVIEW}"):
+        rasterio.shutil.delete(f"{path}{_OVERVIEW}", driver="GTiff")
 
 
 def _temporary_path(nbytes: int, stack: ExitStack) -> str:

@@ -21,6 +21,7 @@ from rasterio.windows import Window
 
 from .dtypes import part_dtype
 from .errors import SarzOptionError
+from .overview import overview_factors
 from .reader_request import checked_band
 
 if TYPE_CHECKING:
@@ -188,9 +189,12 @@ class MetadataMixin:
         return Window(box.col0, box.row0, width, height)
 
     def overviews(self, bidx: int) -> list[int]:
-        """Decimation factors of overviews: none."""
+        """Decimation factors of overviews: 2, 4, 8, ... until the shorter side has 256 pixels or fewer; complex values, whose
+        mean power is real, have none."""
         checked_band(bidx, self.count)
-        return []
+        if is_complex(self.header.metadata.dtype):
+            return []
+        return overview_factors(self.height, self.width)
 
     def colormap(self, bidx: int) -> dict[int, tuple[int, int, int, int]]:
         """No band has one: SarzOptionError, which is a ValueError, as in rasterio."""
@@ -212,7 +216,7 @@ class MetadataMixin:
     def get_tag_item(self, ns: str, dm: str | None = None, bidx: int = 0, ovr: int | None = None) -> str | None:
         """One tag: key `ns` (rasterio's name for it) in namespace `dm`."""
         if ovr is not None:
-            raise SarzOptionError(f"overview {ovr} was asked for, but there are no overviews")
+            raise SarzOptionError(f"a tag of overview {ovr} was asked for, but overviews have no tags of their own")
         return self.tags(bidx, dm).get(ns)
 
     def _namespaces(self, bidx: int) -> dict[str, dict[str, str]]:

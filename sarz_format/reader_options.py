@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from .errors import SarzOptionError
 from .grid import BLOCK
@@ -24,9 +24,22 @@ class ReadOptions:
     on_damage: Literal["raise", "mask"] = "raise"
     power_gains: bool = True
     """Keep the mean power of blocks of 64 x 64 pixels, not the least error in decibels."""
+    overviews: bool = True
+    """Whether decimated reads go by overviews."""
+    overview_level: int | None = None
+    """Which overview is read as if it were the raster, from 0; None for the raster itself."""
+
+    def for_decoder(self) -> dict[str, Any]:
+        """Keyword arguments of decoder.WindowDecoder."""
+        options = asdict(self)
+        return {name: options[name] for name in options if name not in ("overviews", "overview_level")}
 
     def __post_init__(self) -> None:
         """Raise SarzOptionError for what is out of range."""
+        if not isinstance(self.overviews, bool):
+            raise SarzOptionError(f"overviews is {self.overviews!r}, expected True or False")
+        if self.overview_level is not None and not _is_integer(self.overview_level, 0):
+            raise SarzOptionError(f"overview_level is {self.overview_level!r}, expected None or an integer from 0")
         if not isinstance(self.power_gains, bool):
             raise SarzOptionError(f"power_gains is {self.power_gains!r}, expected True or False")
         if self.batch_size != "auto" and not _is_integer(self.batch_size, 1):

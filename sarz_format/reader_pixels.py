@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,10 @@ import numpy as np
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.sample import sample_gen
 
+from .errors import SarzWindowError
 from .grid import Box
-from .reader_copy import CopyPlan, decoded_copy, mask_spans_bands
+from .overview import checked_factor, overview_box
+from .reader_copy import CopyPlan, DecodeBox, decoded_copy, mask_spans_bands
 from .reader_metadata import MetadataMixin
 from .reader_request import ReadRequest, WindowLike, plan_read
 
@@ -25,14 +28,20 @@ if TYPE_CHECKING:
 _NOTHING = Box(0, 0, 0, 0)
 
 
+class _UnmarkedDamageError(Exception):
+    """An overview has damaged pixels, and no nodata value to mark them."""
+
+
 class PixelsMixin(MetadataMixin):
     """Reading with rasterio's meaning.
 
     A subclass must provide `header`, `options`, `_opened()`, which raises SarzIOError once closed, and
-    `_window_decoder()`, which returns an object with the `read` of decoder.WindowDecoder.
+    `_window_decoder()`, which returns an object with the `read` and `read_overview` of decoder.WindowDecoder, and `_factor`,
+    that of the overview that is read as the raster, or 1.
     """
 
     options: ReadOptions
+    _factor: int
 
     def read(
         self,
@@ -98,6 +107,44 @@ class PixelsMixin(MetadataMixin):
             return _stacked([self.read(band, **how) for band in request.bands], out)
         with self._copy(request) as copy:
             return copy.read(_indexes(request), **how, **_geometry(request), **_target(request, out))
+
+    def read_overview(
+        self, factor: int, window: WindowLike | None = None, indexes: int | Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Read an overview: a pixel is the mean power of the valid ones of `factor` x `factor`, in the raster's unit.
+
+        From a factor of 8 on only the coarse parts of tiles are read, a small part of the file, but for tiles that
+        are stored losslessly: of these, and for factors of 2 and 4, pixels are decoded and averaged.
+
+        Parameters
+        ----------
+        factor : int
+            A power of two, of those in `overviews` or larger.
+        window : Window or pair of ranges, optional
+            Whole pixels of the overview, which has ``ceil(height / factor)`` rows and ``ceil(width / factor)`` columns.
+        indexes : int or sequence of int, optional
+            As in `read`.
+
+        Returns
+        -------
+        array
+            Of the raster's dtype, ``(bands, height, width)``, or ``(height, width)`` for one index. Nodata, or 0 where
+            there is none, where no pixel is valid.
+
+        Raises
+        ------
+        BandIndexError, SarzWindowError, DamagedTileError, SarzIOError
+            As `read`.
+        SarzOptionError
+            If `factor` is no power of two from 2 to 65536.
+        """
+        self._opened()
+        whole = overview_box(*self.shape, checked_factor(factor))
+        request = plan_read(whole, self.count, indexes=indexes, window=window, out_shape=None, out=None, boundless=False,
+                            resampling=Resampling.nearest)
+        if not request.is_plain:
+            raise SarzWindowError(f"{window} of an overview is not in whole pixels")
+        return self._in_order(request, lambda bands, box: self._decode_overview(bands, factor, box))
 
     def read_masks(
         self,
@@ -177,15 +224,17 @@ class PixelsMixin(MetadataMixin):
         )  # fmt: skip
 
     def _decode(self, bands: Sequence[int], box: Box) -> tuple[np.ndarray, np.ndarray | None]:
+        if self._factor > 1:
+            return self._decode_overview(bands, 1, box)
         return self._window_decoder().read(bands, box.row0, box.col0, *box.shape)
+
+    def _decode_overview(self, bands: Sequence[int], factor: int, box: Box) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `_decode`, of an overview of what is read as the raster."""
+        return self._window_decoder().read_overview(bands, factor * self._factor, box.row0, box.col0, *box.shape)
 
     def _read_plain(self, request: ReadRequest, out: np.ndarray | None, dtype: DTypeLike | None) -> np.ndarray:
         """One decoded pixel for each pixel asked for."""
-        bands = sorted({index - 1 for index in request.bands})
-        values, _ = self._decode(bands, request.box)
-        order = [bands.index(index - 1) for index in request.bands]
-        if order != list(range(len(bands))):
-            values = values[order]
+        values = self._in_order(replace(request, single=False), self._decode)
         if out is None:
             out = values if dtype is None else values.astype(dtype, copy=False)
         else:
@@ -193,13 +242,63 @@ class PixelsMixin(MetadataMixin):
             out[...] = values
         return out[0] if request.single else out
 
-    def _copy(self, request: ReadRequest, for_mask: bool = False) -> AbstractContextManager[DatasetReader]:
-        """What GDAL needs of the raster to answer the request."""
-        box = request.box
+    @staticmethod
+    def _in_order(request: ReadRequest, decode: DecodeBox) -> np.ndarray:
+        """Decode each band once, and give bands as they were asked for."""
+        bands = sorted({index - 1 for index in request.bands})
+        values, _ = decode(bands, request.box)
+        order = [bands.index(index - 1) for index in request.bands]
+        if order != list(range(len(bands))):
+            values = values[order]
+        return values[0] if request.single else values
+
+    @contextmanager
+    def _copy(self, request: ReadRequest, for_mask: bool = False) -> Iterator[DatasetReader]:
+        """What GDAL needs of the raster, or of an overview of it, to answer the request."""
+        raster = self.header.grid.raster
+        factors = self._factors_for(request)
+        factor = request.factor(raster, factors)
         all_valid = self._nodata_of(request.bands) is None and not mask_spans_bands(self._metadata)
-        if for_mask and all_valid and self.options.on_damage == "raise":
-            box = _NOTHING  # the answer does not depend on pixels
-        return decoded_copy(self._copy_plan(request.bands, box, request.rows), self._decode)
+        with ExitStack() as stack:
+            if for_mask and all_valid and self.options.on_damage == "raise":  # The answer does not depend on pixels.
+                copy = self._full_copy(request, _NOTHING)
+            elif factor == 1:
+                # GDAL rounds differently where there are overviews, even if it reads none of them.
+                copy = self._full_copy(request, request.box, self._overview(request, factors[0], _NOTHING) if factors else None)
+            else:
+                whole = overview_box(*raster.shape, factor)
+                overview = self._overview(request, factor, request.box_of_overview(raster, whole))
+                try:
+                    yield stack.enter_context(self._full_copy(request, _NOTHING, overview))
+                    return
+                except _UnmarkedDamageError:
+                    copy = self._full_copy(request, request.box)
+            yield stack.enter_context(copy)
+
+    def _factors_for(self, request: ReadRequest) -> list[int]:
+        """Factors of the overviews that GDAL may choose from."""
+        resampled = request.out_shape[1:] != (request.cropped.height, request.cropped.width)
+        from_pixels = "NODATA_VALUES" in self._metadata.tags.get("", {})  # GDAL makes masks of the raster's pixels then.
+        return self.overviews(1) if self.options.overviews and resampled and not from_pixels and not request.boundless else []
+
+    def _full_copy(self, request: ReadRequest, box: Box,
+                   overview: tuple[CopyPlan, DecodeBox] | None = None) -> AbstractContextManager[DatasetReader]:
+        rows = None if box is _NOTHING else request.rows
+        return decoded_copy(self._copy_plan(request.bands, box, rows), self._decode, overview)
+
+    def _overview(self, request: ReadRequest, factor: int, box: Box) -> tuple[CopyPlan, DecodeBox]:
+        """How an overview is copied, of which `box` is needed, in its pixels."""
+        plan = self._copy_plan(request.bands, box, None)
+        whole = overview_box(*self.shape, factor)
+        small = replace(plan.metadata, height=whole.row1, width=whole.col1, transform=None)
+
+        def decode(bands: Sequence[int], box: Box) -> tuple[np.ndarray, np.ndarray | None]:
+            values, damaged = self._decode_overview(bands, factor, box)
+            if damaged is not None and plan.nodata is None:
+                raise _UnmarkedDamageError
+            return values, damaged
+
+        return replace(plan, metadata=small, tile_size=max(1, self.header.tile_size // factor)), decode
 
     def _copy_plan(self, indexes: Sequence[int], box: Box, rows: np.ndarray | None) -> CopyPlan:
         wanted = self.indexes if mask_spans_bands(self._metadata) else indexes

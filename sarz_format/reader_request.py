@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from rasterio.enums import Resampling
+from rasterio._env import get_gdal_config
 from rasterio.errors import WindowError
 from rasterio.windows import Window
 
 from .errors import BandIndexError, SarzOptionError, SarzWindowError
 from .grid import Box
+from .overview import best_factor
 
 WindowLike = Window | tuple[object, object]
 """A Window, or rasterio's ``((row_start, row_stop), (col_start, col_stop))``, or a pair of slices."""
@@ -77,6 +79,19 @@ class ReadRequest:
             and self.out_shape[1:] == lengths
             and all(float(value).is_integer() for value in offsets)
         )
+
+    def factor(self, raster: Box, factors: Sequence[int]) -> int:
+        """The factor of the overview that GDAL would read, 1 for the raster itself."""
+        window = max(1, int(self.cropped.height)), max(1, int(self.cropped.width))
+        return best_factor(raster, factors, window, self.out_shape[1:], self.resampling is Resampling.nearest,
+                           _oversampling_threshold())
+
+    def box_of_overview(self, raster: Box, overview: Box) -> Box:
+        """As `box`, in pixels of an overview of the raster that is read instead."""
+        down, across = (small / large for small, large in zip(overview.shape, raster.shape))
+        window = Window(self.cropped.col_off * across, self.cropped.row_off * down,
+                        self.cropped.width * across, self.cropped.height * down)
+        return _box_needed(window, self.out_shape, self.resampling, always=True).intersection(overview)
 
     @property
     def rows(self) -> np.ndarray | None:
@@ -201,10 +216,16 @@ def _output_shape(
     return shape
 
 
-def _box_needed(window: Window, shape: tuple[int, int, int], resampling: Resampling) -> Box:
-    """Whole pixels that GDAL may look at to fill `shape` from `window`."""
+def _oversampling_threshold() -> float | None:
+    """GDAL's option of that name, where it is set."""
+    text = get_gdal_config("GDAL_OVERVIEW_OVERSAMPLING_THRESHOLD", normalize=False)
+    return None if text is None else float(text)
+
+
+def _box_needed(window: Window, shape: tuple[int, int, int], resampling: Resampling, always: bool = False) -> Box:
+    """Whole pixels that GDAL may look at to fill `shape` from `window`; by resampling `always`, or where sizes differ."""
     radius = _KERNEL_RADIUS[resampling]
-    resampled = shape[1:] != (window.height, window.width)
+    resampled = always or shape[1:] != (window.height, window.width)
 
     def span(offset: float, length: float, size: int) -> tuple[int, int]:
         # Resampling along one axis only lets kernels look along the other too.

@@ -7,7 +7,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from .dtypes import from_parts, is_complex, part_dtype
 from .errors import DamagedTileError, SarzFormatError, TileDamageWarning
 from .fallback import decode_lossless
 from .grid import BLOCK
+from .header import Header
 from .index import TileEntry
 from .mask import NODATA, VALID, ClassPlane, representable, restored
 
@@ -57,23 +58,34 @@ class LoadedTile:
         return sum(a.nbytes for a in arrays if a is not None) + 1024
 
 
-class TileCache:
+class Tile(Protocol):
+    """What a cache holds."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, about."""
+
+
+T = TypeVar("T", bound=Tile)
+
+
+class TileCache(Generic[T]):
     """Least recently used tiles up to a number of bytes; safe from several threads."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._tiles: OrderedDict[Key, LoadedTile] = OrderedDict()
+        self._tiles: OrderedDict[Key, T] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Key) -> LoadedTile | None:
+    def get(self, key: Key) -> T | None:
         """The tile, which becomes the most recently used; None if it is not there."""
         with self._lock:
             if key in self._tiles:
                 self._tiles.move_to_end(key)
             return self._tiles.get(key)
 
-    def put(self, key: Key, tile: LoadedTile) -> None:
+    def put(self, key: Key, tile: T) -> None:
         """Keep a tile, and drop the oldest ones beyond the limit."""
         with self._lock:
             if key in self._tiles:
@@ -113,7 +125,7 @@ class TileLoader:
         Those met so far that `on_damage` let pass.
     """
 
-    def __init__(self, container: Container, cache: TileCache, on_damage: str) -> None:
+    def __init__(self, container: Container, cache: TileCache[LoadedTile], on_damage: str) -> None:
         self.container, self.cache, self.on_damage = container, cache, on_damage
         self.tiles_decoded = self.cache_hits = 0
         self.damaged: dict[Key, DamagedTileError] = {}
@@ -138,7 +150,7 @@ class TileLoader:
                 loaded[row, col] = tile
         for key, tile in self._decode(engine, run, missing):
             if tile.damage is not None:
-                self._report(tile.damage)
+                self.report(tile.damage)
             self.cache.put(key, tile)
             loaded[key[1:]] = tile
         with self._lock:
@@ -146,7 +158,8 @@ class TileLoader:
             self.cache_hits += len(loaded) - len(missing)
         return loaded
 
-    def _report(self, damage: DamagedTileError) -> None:
+    def report(self, damage: DamagedTileError) -> None:
+        """Raise what damages a tile, or take note of it."""
         if self.on_damage == "raise":
             raise damage
         self.damaged[damage.group, damage.tile_row, damage.tile_col] = damage
@@ -204,7 +217,7 @@ class TileLoader:
         bands = len(self.container.header.groups[group].bands)
         work.parts = TileParts.unpack(work.coarse, work.detail, bands, shape)
         _check_flags(work.entry, work.parts)
-        self._check_classes(group, work)
+        check_classes(self.container.header, group, work.entry, work.parts.planes)
         self._restore_values(group, work, shape)
         if engine is not None and not work.entry.empty:
             work.decoder, work.z = engine.coder.start(*work.parts.coarse, self._latent_shape(work.key))
@@ -234,18 +247,6 @@ class TileLoader:
         values = decode_bounded(parts.copy, valid, np.dtype(header.metadata.dtype), limits)
         return restored(parts.planes, exact, [header.metadata.nodata[band] for band in bands], values)
 
-    def _check_classes(self, group: int, work: _Decoding) -> None:
-        """Refuse classes that give a pixel no value: coded ones in an empty tile, nodata where the band has none."""
-        metadata = self.container.header.metadata
-        coded = any(plane.holds(VALID) for plane in work.parts.planes)
-        if work.entry.empty and not work.entry.bounded and coded:
-            raise SarzFormatError("an empty tile has coded pixels")
-        if work.entry.bounded and not coded:
-            raise SarzFormatError("a bounded tile has no coded pixels")
-        for band, plane in zip(self.container.header.groups[group].bands, work.parts.planes):
-            if plane.holds(NODATA) and not representable(metadata.nodata[band], part_dtype(metadata.dtype)):
-                raise SarzFormatError(f"nodata pixels in band {band + 1}, whose nodata value is {metadata.nodata[band]}")
-
     def _finish(self, work: _Decoding, engine: Engine) -> None:
         work.latents = engine.coder.decode(work.decoder, work.parts.detail, work.totals, self._latent_shape(work.key),
                                            work.entry.quality)
@@ -258,6 +259,19 @@ def _loaded(work: _Decoding) -> LoadedTile:
     if work.damage is not None:
         return LoadedTile(work.entry, damage=work.damage)
     return LoadedTile(work.entry, work.parts.planes, work.exact, work.corrections, work.values, work.latents)
+
+
+def check_classes(header: Header, group: int, entry: TileEntry, planes: Iterable[ClassPlane]) -> None:
+    """Refuse classes that give a pixel no value: coded ones in an empty tile, nodata where the band has none."""
+    metadata, planes = header.metadata, list(planes)
+    coded = any(plane.holds(VALID) for plane in planes)
+    if entry.empty and not entry.bounded and coded:
+        raise SarzFormatError("an empty tile has coded pixels")
+    if entry.bounded and not coded:
+        raise SarzFormatError("a bounded tile has no coded pixels")
+    for band, plane in zip(header.groups[group].bands, planes):
+        if plane.holds(NODATA) and not representable(metadata.nodata[band], part_dtype(metadata.dtype)):
+            raise SarzFormatError(f"nodata pixels in band {band + 1}, whose nodata value is {metadata.nodata[band]}")
 
 
 def _check_flags(entry: TileEntry, parts: TileParts) -> None:

@@ -30,12 +30,14 @@ class ArrayStats:
 
 @dataclass
 class ArrayDecoder:
-    """Serves windows of `values`; `damaged` pixels hold nodata or 0. Records the boxes read."""
+    """Serves windows of `values`, and of `overviews` by factor; `damaged` pixels hold nodata or 0. Records the boxes read."""
 
     values: np.ndarray
     damaged: np.ndarray | None = None
     nodata: float = 0
     boxes: list[tuple[int, int, int, int]] = field(default_factory=list)
+    overview_boxes: list[tuple[int, int, int, int]] = field(default_factory=list)
+    overviews: dict[int, np.ndarray] = field(default_factory=dict)
     stats: ArrayStats = field(default_factory=ArrayStats)
 
     def __call__(self, container: Container, **options: Any) -> ArrayDecoder:
@@ -58,6 +60,14 @@ class ArrayDecoder:
         values[:, self.damaged[window]] = self.nodata
         return values, self.damaged[window].copy()
 
+    def read_overview(
+        self, bands: Sequence[int], factor: int, row_off: int, col_off: int, height: int, width: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As WindowDecoder.read_overview, of `overviews`."""
+        damaged = None if self.damaged is None else self.damaged[::factor, ::factor]
+        small = ArrayDecoder(self.overviews[factor], damaged, self.nodata, self.overview_boxes)
+        return small.read(bands, row_off, col_off, height, width)
+
 
 def write_tileless(path: Path, metadata: RasterMetadata, tile_size: int = 64) -> Path:
     """A well-formed .sarz of that metadata whose tiles are all empty."""
@@ -73,8 +83,12 @@ def write_tileless(path: Path, metadata: RasterMetadata, tile_size: int = 64) ->
 def open_like(geotiff: Path, tile_size: int = 64, **options: Any) -> Dataset:
     """A Dataset with the metadata and pixels of a GeoTIFF, so that rasterio on the GeoTIFF is its oracle."""
     with rasterio.open(geotiff) as src:
-        metadata, values = RasterMetadata.from_dataset(src), src.read()
+        metadata, values, factors = RasterMetadata.from_dataset(src), src.read(), src.overviews(1)
+    overviews = {}
+    for level, factor in enumerate(factors):
+        with rasterio.open(geotiff, overview_level=level) as src:
+            overviews[factor] = src.read()
     path = geotiff.with_suffix(".sarz")
     if not path.exists():
         write_tileless(path, metadata, tile_size)
-    return Dataset(open_container(path), ReadOptions(**options), decoder_factory=ArrayDecoder(values))
+    return Dataset(open_container(path), ReadOptions(**options), decoder_factory=ArrayDecoder(values, overviews=overviews))

@@ -24,6 +24,7 @@ from sarz_format.codec.direct import DirectArithmetic
 from sarz_format.codec.int8 import Int8Arithmetic
 from sarz_format.container import open_container
 from sarz_format.decoder import WindowDecoder
+from sarz_format.overview import overview_box
 
 WINDOWS = 12
 """Windows a file, beside the whole."""
@@ -71,7 +72,9 @@ def read(job: dict[str, Any]) -> dict[str, Any]:
                 decoder = WindowDecoder(container, device=job["device"], batch_size=batch, cache_bytes=0)
                 whole = read_whole(decoder)
                 wrong += sum(not same_part(decoder, whole, seed) for seed in range(WINDOWS))
-            pixels.setdefault(path.stem, {})[str(batch)] = sha256(whole.tobytes())
+                small = [read_overview(decoder, factor) for factor in (4, 8, 32)]
+            digest = sha256(b"".join(array.tobytes() for array in (whole, *small)))
+            pixels.setdefault(path.stem, {})[str(batch)] = digest
             used.add(decoder.arithmetic)
     return {"digests": pixels, "used": sorted(used), "wrong_windows": wrong}
 
@@ -80,6 +83,13 @@ def read_whole(decoder: WindowDecoder) -> np.ndarray:
     """All pixels ``(bands, height, width)``."""
     metadata = decoder.header.metadata
     return decoder.read(range(metadata.count), 0, 0, metadata.height, metadata.width)[0]
+
+
+def read_overview(decoder: WindowDecoder, factor: int) -> np.ndarray:
+    """A whole overview."""
+    metadata = decoder.header.metadata
+    box = overview_box(metadata.height, metadata.width, factor)
+    return decoder.read_overview(range(metadata.count), factor, 0, 0, *box.shape)[0]
 
 
 def same_part(decoder: WindowDecoder, whole: np.ndarray, seed: int) -> bool:

@@ -440,7 +440,7 @@ def test_index_array_matches_the_file(small: bytes) -> None:
     start = container.preamble.index_offset
     assert container.index.pack() == small[start : start + 480]
     assert container.index.entries.dtype.itemsize == 40
-    assert np.all(container.index.entries["reserved_a"] == 0)
+    assert np.all(container.index.entries["reserved"] == 0)
 
 
 def test_all_errors_are_of_the_library() -> None:

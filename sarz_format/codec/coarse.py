@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import compiled
-from .latents import Rates
+from .latents import Rates, rates_of
 from .model import CONTEXT_BITS, DELTA_BITS, LEVEL_BITS, SYMBOL_LIMIT, IntegerModel
 from .trellis import BITS_WEIGHT, STATES, below_magnitude, multiple_of, next_state, quantiser_shift, symbol_cost
 
@@ -211,8 +211,26 @@ def dequantise_coarse(multiples: np.ndarray, numbers: np.ndarray, totals: np.nda
     `multiples` int32 and `numbers` uint8 ``(positions, coarse channels)``, as of `latents.dequantise`.
     """
     channels = model.coarse_channels
+    y_hat[:, channels] = _decoded(multiples, numbers, totals, rates, channels, model, cols)
+
+
+def coarse_rates(model: IntegerModel, quality: int) -> Rates:
+    """`rates_of` for the decoder, of the coarse channels alone, as if there were no others."""
+    rates, channels = rates_of(model, quality, False), model.coarse_channels
+    return Rates(rates.unit[model.coarse_outputs], rates.offset[channels], rates.step[channels])
+
+
+def dequantise_coarse_alone(multiples: np.ndarray, numbers: np.ndarray, totals: np.ndarray, rates: Rates,
+                            model: IntegerModel, cols: int) -> np.ndarray:
+    """As `dequantise_coarse`, where there are no other channels: int16 ``(positions, coarse channels)``."""
+    return _decoded(multiples, numbers, totals, rates, np.arange(multiples.shape[1]), model, cols)
+
+
+def _decoded(multiples: np.ndarray, numbers: np.ndarray, totals: np.ndarray, rates: Rates, channels: np.ndarray,
+             model: IntegerModel, cols: int) -> np.ndarray:
+    """Coarse latents int16 ``(positions, coarse channels)``, which are those numbers of the channels of totals and rates."""
     means = _means(totals, rates, channels, cols)
     decoded = np.empty(means.shape, np.int16)
     _dequantise(_planes(multiples, cols), _planes(numbers, cols), means, model.levels, rates.step[channels],
                 model.context_weights, decoded)
-    y_hat[:, channels] = _positions(decoded)
+    return _positions(decoded)

@@ -135,6 +135,11 @@ class IntegerModel:
         return (np.arange(self.bands)[:, None] * BLOCK**2 + LOWEST).reshape(-1)
 
     @property
+    def coarse_outputs(self) -> np.ndarray:
+        """Outputs of the hyper-synthesis that belong to the coarse channels: means, then scale indices."""
+        return np.concatenate([self.coarse_channels, self.channels + self.coarse_channels])
+
+    @property
     def detail_channels(self) -> np.ndarray:
         """All other channels, ascending."""
         return np.setdiff1d(np.arange(self.channels), self.coarse_channels)

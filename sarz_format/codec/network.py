@@ -57,6 +57,8 @@ class Network:
         self.model, self.device = model, device
         self.arithmetic = arithmetic or choose_arithmetic(device).arithmetic
         self._analysis, self._synthesis = BlockTransform(model.A, device), BlockTransform(model.S, device)
+        head, rows = model.layers["h_s.head"], model.coarse_outputs
+        self._coarse_head = Layer(head.weight[rows], head.bias[rows], head.shift[rows])
 
     def analysis(self, pixels: np.ndarray, frame: Frame) -> np.ndarray:
         """Latents of the pixels of an extended box: ``halo`` positions fewer on every side."""
@@ -91,11 +93,25 @@ class Network:
         Scaled by the layer's shifts and rounded they are the means of the latents (`LATENT_BITS`) and their scale
         indices (`INDEX_BITS`); `latents` does that on the way.
         """
-        layers, arithmetic = self.model.layers, self.arithmetic
         with torch.inference_mode():
-            h = F.pixel_shuffle(arithmetic.hidden(self._hyper_first(z), layers["h_s.up"]), 2)
-            h = arithmetic.hidden(_replicate(h), layers["h_s.last"])
-            return arithmetic.raw(h, layers["h_s.head"]).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            sums = self.arithmetic.raw(self._hyper_hidden(z), self.model.layers["h_s.head"])
+            return sums.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+    def coarse_sums(self, z: np.ndarray) -> np.ndarray:
+        """As `hyper_synthesis`, of the coarse channels alone: ``(batch, 2 rows, 2 cols, 2 coarse channels)``.
+
+        The last layer is one matrix product here, in float32 on any device: few outputs, and a shape that no known vector
+        of `conformance` would cover.
+        """
+        with torch.inference_mode():
+            sums = accumulate(self._hyper_hidden(z), self._coarse_head, self.device)
+            return sums.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+    def _hyper_hidden(self, z: np.ndarray) -> Tensor:
+        """Activations before the last layer of the hyper-synthesis."""
+        layers, arithmetic = self.model.layers, self.arithmetic
+        h = F.pixel_shuffle(arithmetic.hidden(self._hyper_first(z), layers["h_s.up"]), 2)
+        return arithmetic.hidden(_replicate(h), layers["h_s.last"])
 
     def _hyper_first(self, z: np.ndarray) -> Tensor:
         """The first layer of the hyper-synthesis."""

@@ -19,7 +19,8 @@ import numpy as np
 from ..errors import SarzFormatError
 from ..grid import HYPER
 from ..mask import EXACT, ClassPlane, pack_exact, pack_plane, unpack_exact, unpack_plane
-from .coarse import dequantise_coarse, quantise_coarse
+from .cells import CellWeights
+from .coarse import coarse_rates, dequantise_coarse, dequantise_coarse_alone, quantise_coarse
 from .corrections import Corrections, pack_corrections
 from .entropy import Decoder, DecodingTables, encode
 from .latents import dequantise, rates_of, table_numbers
@@ -42,6 +43,7 @@ class LatentCoder:
     def __init__(self, model: IntegerModel, tables: DecodingTables) -> None:
         self.model, self.tables = model, tables
         self.coarse, self.detail = model.coarse_channels, model.detail_channels
+        self.cell_weights = CellWeights.of(model)
         self._bits = symbol_bits(model.tables)
 
     def _hyper_tables(self, count: int) -> np.ndarray:
@@ -93,6 +95,18 @@ class LatentCoder:
         rest.finish()
         dequantise(multiples, numbers, totals, rates, self.model, y_hat)
         return y_hat.reshape(*shape, self.model.channels)
+
+    def decode_coarse(self, decoder: Decoder, totals: np.ndarray, shape: tuple[int, int], quality: int) -> np.ndarray:
+        """The coarse latents alone, int16 ``(rows, cols, coarse channels)``.
+
+        ``totals`` float32 ``(rows, cols, 2 coarse channels)`` are the sums of `Network.coarse_sums`, which cover the tile.
+        """
+        flat = np.ascontiguousarray(totals[: shape[0], : shape[1]]).reshape(-1, totals.shape[2])
+        rates = coarse_rates(self.model, quality)
+        numbers = table_numbers(flat, rates, np.arange(len(self.coarse)))
+        multiples = decoder.take_multiples(numbers, self.model.trellis_from, len(self.coarse))
+        decoder.finish()
+        return dequantise_coarse_alone(multiples, numbers, flat, rates, self.model, shape[1]).reshape(*shape, -1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,12 +146,18 @@ def small_model() -> Any:
     return build_model(made_arrays(1, 8, 1))
 
 
+def digest(values: np.ndarray) -> str:
+    """SHA-256 of an array's little-endian bytes."""
+    return hashlib.sha256(values.astype(values.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+
 def digests(path: Path) -> dict[str, Any]:
-    """SHA-256 of the file and of all its pixels as little-endian bytes, and some pixels for people."""
+    """SHA-256 of the file and of all its pixels, and those of overviews, as little-endian bytes; some pixels for people."""
     with sarz.open(path) as src:
         values = src.read()
-    return {"file": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "values": hashlib.sha256(values.astype(values.dtype.newbyteorder("<")).tobytes()).hexdigest(),
+        overviews = {str(factor): src.read_overview(factor) for factor in (2, 8, 32)}
+    return {"file": hashlib.sha256(path.read_bytes()).hexdigest(), "values": digest(values),
+            "overviews": {factor: digest(overview) for factor, overview in overviews.items()},
             "shape": list(values.shape), "dtype": values.dtype.name,
             "first_row": [float(v) for v in values[0, 0, :4].real]}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
@@ -36,12 +36,15 @@ def open(
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     on_damage: Literal["raise", "mask"] = "raise",
     power_gains: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Open a .sarz file for reading.
 
     Parameters
     ----------
-    path : path, bytes or binary file object
+    path : path, URL, bytes, binary file object or fsspec.OpenFile
+        URLs are those that fsspec knows, and GDAL's ``/vsicurl/https://...``, ``/vsis3/...``, ``/vsigs/...``,
+        ``/vsiaz/...``.
     mode : "r"
     device : str
         Where tiles are decoded: "auto" takes a GPU if there is one, otherwise "cpu", "cuda", "cuda:1".
@@ -57,6 +60,8 @@ def open(
     power_gains : bool
         Whether decoded blocks of 64 x 64 pixels keep the mean linear power of the original. Without, the mean of the
         decibels is nearer to it and their RMSE a little smaller, and the mean power is too low at coarse qualities.
+    storage_options : mapping, optional
+        Options of the file system of a URL, as fsspec takes them: credentials, an endpoint, headers.
 
     Raises
     ------
@@ -68,10 +73,13 @@ def open(
         If an option is out of its range.
     SarzIOError
         If reading fails.
+    MissingDependencyError
+        If a package that a URL needs is not installed.
     """
     if mode != "r":
         raise SarzOptionError(f"mode is {mode!r}, expected 'r'; .sarz files are written by sarz.compress")
-    return Dataset(open_container(path), ReadOptions(device, batch_size, overlap, cache_bytes, on_damage, power_gains))
+    options = ReadOptions(device, batch_size, overlap, cache_bytes, on_damage, power_gains)
+    return Dataset(open_container(path, storage_options), options)
 
 
 class Dataset(PixelsMixin, WindowMethodsMixin, TransformMethodsMixin):

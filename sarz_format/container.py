@@ -138,8 +138,9 @@ def _read_container(source: Source) -> Container:
     def section(offset: int, length: int, crc: int, what: str) -> bytes:
         nonlocal start, block
         if offset + length > start + len(block):
-            rest = preamble.detail_section[0] - offset
-            start, block = offset, source.read(offset, min(rest, max(length, SECOND_READ_BYTES)))
+            held = block[offset - start :]
+            at, end = offset + len(held), min(preamble.detail_section[0], offset + max(length, SECOND_READ_BYTES))
+            start, block = offset, held + source.read(at, end - at)
         data = block[offset - start :][:length]
         check_crc(data, crc, f"{source.name}: {what}")
         return data

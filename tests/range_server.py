@@ -9,7 +9,6 @@ import re
 import socket
 import struct
 import threading
-import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -62,8 +61,7 @@ class RangeServer:
     def __enter__(self) -> Self:
         self.lock, self.released, self._open = threading.Lock(), threading.Event(), 0
         handler = type("Handler", (_Handler,), {"site": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _QuietServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         return self
@@ -100,6 +98,13 @@ class RangeServer:
         """Note that a request is done."""
         with self.lock:
             self._open -= 1
+
+
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of connections that break; breaking them is what this server is for."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -198,11 +203,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True
-
-
-def wait_until(condition, seconds: float = 2.0) -> bool:
-    """Whether `condition()` becomes true in time."""
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.005)
-    return condition()

@@ -65,7 +65,8 @@ def check_summary(summary: str | None, jobs: Sequence[Job], overwrite: bool) -> 
 
 def _placed(inputs: Sequence[str], output: str, suffixes: tuple[str, ...]) -> list[Job]:
     if _is_remote(output):
-        raise MisuseError(f"output {public_name(output)} is not a local file; write one, and upload it when it is whole")
+        shown = public_name(output)
+        raise MisuseError(f"output {shown} is not a local file; write one, and upload it when it is whole")
     if os.path.isdir(output):
         return [Job(name, os.path.join(output, _stem(name) + suffixes[0])) for name in inputs]
     if len(inputs) > 1:

@@ -32,8 +32,8 @@ class TemporaryOutput:
 
     def __init__(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         if is_url(os.fspath(path)):
-            raise SarzOptionError(f"output {public_name(os.fspath(path))} is a URL; write a local file, and upload it when it "
-                                  "is whole")
+            name = public_name(os.fspath(path))
+            raise SarzOptionError(f"output {name} is a URL; write a local file, and upload it when it is whole")
         # A symbolic link is followed, so that overwriting replaces the file and not the link.
         self.path = Path(os.path.realpath(os.fspath(path)))
         self._overwrite = overwrite

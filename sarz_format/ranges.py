@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 GAP_BYTES = 64 * 1024
 """Ranges nearer than this are fetched in one request: cheaper than a second one, on disks as on networks."""
@@ -57,11 +58,11 @@ def merged(ranges: Sequence[tuple[int, int]]) -> list[Span]:
 def bridged(spans: Sequence[Span], most: int) -> list[Span]:
     """Join the spans over the smallest gaps between them until `most` are left.
 
-    A gap stays open, and more than `most` spans with it, where bridging it would bring the bytes of all bridged gaps to more
-    than `allowed_waste`. The smallest gaps bridge most at the least cost, so no other choice needs fewer bytes.
+    A gap stays open, and more than `most` spans with it, where bridging it would bring the bytes of all bridged gaps to
+    more than `allowed_waste`. The smallest gaps bridge most at the least cost, so no other choice needs fewer bytes.
     """
     allowed = allowed_waste(sum(span.length for span in spans))
-    gaps = sorted((after.offset - span.end, position) for position, (span, after) in enumerate(zip(spans, spans[1:])))
+    gaps = sorted((after.offset - span.end, position) for position, (span, after) in enumerate(pairwise(spans)))
     bridges = set()
     for gap, position in gaps[: max(0, len(spans) - most)]:
         allowed -= max(0, gap)

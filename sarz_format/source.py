@@ -61,8 +61,8 @@ class Source:
         for (offset, length), data in zip(ranges, blocks):
             if len(data) != length:
                 raise TruncatedFileError(
-                    f"{self.name}: got {len(data)} of {length} bytes at {offset}; the file is cut, or shrank after it was "
-                    "opened"
+                    f"{self.name}: got {len(data)} of {length} bytes at {offset}; the file is cut, or shrank after it "
+                    "was opened"
                 )
         return blocks
 
@@ -184,8 +184,9 @@ def open_source(
     ----------
     source
         URLs are those that fsspec knows, GDAL's ``/vsicurl/https://...``, ``/vsis3/...``, ``/vsigs/...`` and
-        ``/vsiaz/...``, and ``file://``. An object that has an fsspec file system as `fs` and a `path` (``fsspec.OpenFile``,
-        a file that a file system opened) is read through the file system, not through its own buffer.
+        ``/vsiaz/...``, and ``file://``. An object that has an fsspec file system as `fs` and a `path`
+        (``fsspec.OpenFile``, a file that a file system opened) is read through the file system, not through its own
+        buffer.
     storage_options : mapping, optional
         Options of the file system of a URL.
 
@@ -228,7 +229,9 @@ def _has_filesystem(source: object) -> bool:
 
 def _of_filesystem(source: Any) -> Source:
     if getattr(source, "compression", None) is not None:
-        raise SarzOptionError(f"{source.path}: opened with compression={source.compression!r}; a .sarz has none around it")
+        raise SarzOptionError(
+            f"{source.path}: opened with compression={source.compression!r}; a .sarz has none around it"
+        )
     if "file" in source.fs.protocol and "local" in source.fs.protocol:
         return FileSource(source.path)
     from .remote.source import RemoteSource

@@ -20,7 +20,7 @@ def is_url(name: str) -> bool:
 
 
 def as_url(name: str) -> str:
-    """GDAL's names ``/vsicurl/https://...``, ``/vsis3/...``, ``/vsigs/...`` and ``/vsiaz/...`` as URLs; others as is."""
+    """The URLs of GDAL's ``/vsicurl/https://...``, ``/vsis3/...``, ``/vsigs/...`` and ``/vsiaz/...``; others as is."""
     for prefix, scheme in _OF_GDAL.items():
         if name.startswith(prefix) and (scheme or is_url(name[len(prefix) :])):
             return scheme + name[len(prefix) :]

@@ -38,8 +38,8 @@ class RangeServer:
     mode : str
         What happens to every request: "ranges" (all is well), "ignores" (status 200 and the whole file), "endless" (the
         same without Content-Length), "shifts" (another range than asked for), "nameless" (206 without Content-Range),
-        "sizeless" (the file's length is ``*``), "compresses", "cuts" (the connection breaks within the answer), "resets",
-        "stalls" (half of an answer, then silence), "redirects" (to the path below /moved/), or a status.
+        "sizeless" (the file's length is ``*``), "compresses", "cuts" (the connection breaks within the answer),
+        "resets", "stalls" (half of an answer, then silence), "redirects" (to the path below /moved/), or a status.
     faults : list of str
         Modes of the next requests, before `mode` holds.
     delay : float
@@ -123,7 +123,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         mode = self.site.begin(Request(self.command, self.path, self.headers.get("Range"), dict(self.headers)))
         try:
-            self.site.released.wait(self.site.delay) if self.site.delay else None
+            if self.site.delay:
+                self.site.released.wait(self.site.delay)
             self._answer(mode)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True

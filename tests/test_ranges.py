@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def test_every_range_lies_in_the_span_that_names_it(ranges: list[tuple[int, int]
             for member in span.members:
                 offset, length = ranges[member]
                 assert span.offset <= offset and offset + length <= span.end
-        assert all(span.offset < after.offset for span, after in zip(spans, spans[1:]))
+        assert all(span.offset < after.offset for span, after in pairwise(spans))
 
 
 @given(RANGES, st.integers(1, 5))
@@ -37,7 +39,7 @@ def test_waste_is_bounded_and_few_spans_are_left_where_it_allows(ranges: list[tu
     waste = fetched(spans) - fetched(apart)
     assert waste <= allowed_waste(fetched(apart)) or len(spans) == len(apart)
     if len(spans) > most:
-        smallest = min(after.offset - span.end for span, after in zip(spans, spans[1:]))
+        smallest = min(after.offset - span.end for span, after in pairwise(spans))
         assert waste + smallest > allowed_waste(fetched(apart))
     assert len(spans) >= min(most, len(apart))
 

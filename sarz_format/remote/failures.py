@@ -14,7 +14,7 @@ INSTALL = "pip install 'rio-sarcodec[remote]'"
 
 @contextmanager
 def reading_errors(name: str, url: str) -> Iterator[None]:
-    """Raise SarzFileNotFoundError and SarzIOError, without the secrets in `url`, for what reading by a plugin raises."""
+    """Raise SarzFileNotFoundError or SarzIOError, without the secrets in `url`, for what reading by a plugin raises."""
     try:
         yield
     except (SarzError, TransientError):
@@ -24,7 +24,8 @@ def reading_errors(name: str, url: str) -> Iterator[None]:
     except PermissionError as exc:
         text = _text(exc, url)
         raise SarzIOError(
-            f"{name}: permission denied ({text}); check credentials and storage_options (anon=True reads a public bucket)"
+            f"{name}: permission denied ({text}); check credentials and storage_options "
+            "(anon=True reads a public bucket)"
         ) from _cause(exc, url)
     # A file system is a plugin and raises what its own client does: errors of botocore, azure, paramiko.
     except Exception as exc:
@@ -42,7 +43,8 @@ def opening_errors(name: str, url: str) -> Iterator[None]:
         raise MissingDependencyError(f"{name} needs a package that is not installed: {INSTALL} ({exc})") from exc
     except (ValueError, TypeError, KeyError) as exc:
         text = _text(exc, url)
-        raise SarzOptionError(f"{name}: fsspec has no file system for this URL and storage_options: {text}") from _cause(exc, url)
+        message = f"{name}: fsspec has no file system for this URL and storage_options: {text}"
+        raise SarzOptionError(message) from _cause(exc, url)
     except Exception as exc:  # a plugin's own errors, as above
         raise SarzIOError(f"{name} cannot be opened: {_text(exc, url)}") from _cause(exc, url)
 

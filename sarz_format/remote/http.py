@@ -60,7 +60,7 @@ class HttpTransport:
         except aiohttp.InvalidURL as exc:
             raise SarzIOError(f"{self._name}: this is not a URL of a file") from exc
         except aiohttp.ClientResponseError as exc:  # its text holds the URL
-            raise SarzIOError(f"{self._name}: the answer is not proper HTTP, or goes in circles: {exc.message}") from None
+            raise SarzIOError(f"{self._name}: no proper HTTP, or redirects in circles: {exc.message}") from None
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as exc:
             raise TransientError(_reason(exc)) from exc
 
@@ -75,7 +75,7 @@ class HttpTransport:
         try:
             request = session.get(self._filesystem.encode_url(self._url), headers=headers, **options)
         except TypeError as exc:
-            raise SarzOptionError(f"{self._name}: storage_options have what an HTTP request does not take: {exc}") from exc
+            raise SarzOptionError(f"{self._name}: an HTTP request does not take these storage_options: {exc}") from exc
         async with request as response:
             return await self._answer(response, offset, length)
 
@@ -95,7 +95,9 @@ class HttpTransport:
         if problem is None and response.headers.get("Content-Encoding", "identity") != "identity":
             problem = f"the answer is compressed ({response.headers['Content-Encoding']}) though that was declined"
         if problem is not None:
-            raise SarzIOError(f"{self._name}: {problem}; a proxy or the server mishandles ranges, download the file first")
+            raise SarzIOError(
+                f"{self._name}: {problem}; the server, or a proxy, mishandles ranges, download the file first"
+            )
         _, count, size = content_range(found) or (0, 0, None)
         data = await _body(response, count)
         if data is None or len(data) < count:
@@ -120,8 +122,8 @@ class HttpTransport:
             return SarzFileNotFoundError(f"{self._name} does not exist on the server ({status})")
         if response.status in (401, 403, 407):
             return SarzIOError(
-                f"{self._name}: permission denied ({status}); check that the credentials or the signed link are right and "
-                "have not expired (some stores answer so for a file that does not exist)"
+                f"{self._name}: permission denied ({status}); check that the credentials or the signed link are right "
+                "and have not expired (some stores answer so for a file that does not exist)"
             )
         return SarzIOError(f"{self._name}: the server answered {status}; expected 206, a part of a file")
 

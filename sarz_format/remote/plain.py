@@ -1,4 +1,4 @@
-"""Ranges through any other file system of fsspec: its ``cat_file``, with whatever retries the file system itself makes."""
+"""Ranges through any other file system of fsspec: its ``cat_file``, with whatever retries it makes itself."""
 
 from __future__ import annotations
 

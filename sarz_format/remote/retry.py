@@ -13,7 +13,7 @@ ATTEMPTS = 4
 """Tries of one request."""
 
 FIRST_WAIT_SECONDS = 0.5
-"""After the first failure; doubled after each further one, and varied by a quarter so that clients do not march in step."""
+"""After the first failure; doubled after each further one, and varied by a quarter so that clients part."""
 
 LONGEST_WAIT_SECONDS = 10.0
 """The most that a server's Retry-After is obeyed for."""

@@ -15,9 +15,9 @@ from .retry import TransientError, with_retries
 class S3Transport:
     """Fetches ranges of one object.
 
-    s3fs and botocore try a request again that fails: 5 times where the store is busy or broken, 10 times where the
-    connection is, 25 times where it is told to slow down (measured with s3fs 2026.9 and its defaults, in 3 to 42 seconds).
-    So only what breaks within an answer's body is tried again here.
+    s3fs and botocore try a request again that fails: 5 times in all where the store is busy or broken, 10 times where
+    the connection is, 25 times where it says to slow down (measured with s3fs 2026.9 and its defaults, in 3 to 42
+    seconds). So only what breaks within an answer's body is tried again here.
 
     Parameters
     ----------
@@ -76,6 +76,7 @@ class S3Transport:
             if error and not isinstance(exc, (FileNotFoundError, PermissionError)):
                 status = error.get("ResponseMetadata", {}).get("HTTPStatusCode")
                 raise SarzIOError(
-                    f"{self._name}: the store answered {code} (status {status}), also when s3fs asked again; try again later"
+                    f"{self._name}: the store answered {code} (status {status}), also when s3fs asked again; "
+                    "try again later"
                 ) from exc
             raise

@@ -90,15 +90,17 @@ class RemoteSource(Source):
     def _check_version(self, version: tuple[str, str] | None) -> None:
         """Compare with the first one that the same host gave."""
         if version is not None and self._versions.setdefault(*version) != version[1]:
-            raise SarzIOError(f"{self.name} was replaced on the server after it was opened (its ETag differs); open it again")
+            raise SarzIOError(
+                f"{self.name} was replaced on the server after it was opened (its ETag differs); open it again"
+            )
 
     def _check_unchanged(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
             if None not in (answer.size, self.size) and answer.size != self.size:
                 kind = TruncatedFileError if answer.size < self.size else SarzIOError
                 raise kind(
-                    f"{self.name} has {answer.size} bytes now, it had {self.size} when it was opened; it was replaced or "
-                    "cut, open it again"
+                    f"{self.name} has {answer.size} bytes now, it had {self.size} when it was opened; it was replaced "
+                    "or cut, open it again"
                 )
 
     def _check_open(self) -> None:

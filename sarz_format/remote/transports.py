@@ -16,8 +16,28 @@ from .plain import PlainTransport
 CONCURRENT = 8
 """Requests under way at once, for one read."""
 
-_of_parents: list[Any] = []
-"""File systems that a fork left behind. Collected, they would close sockets that the parent is using."""
+_filesystems: list[Any] = []
+"""All file systems used so far, each once, as long as the process lives: see `_leave_to_parent`."""
+
+_of_parent: list[Any] = []
+"""What a fork has copied of the parent's connections."""
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: never close the connections that it has copies of.
+
+    Closing takes them out of the epoll set that parent and child share, and the parent then waits for answers in vain.
+    The file systems' finalizers would close them: on exit, or at once, because fsspec empties its cache after a fork.
+    """
+    for filesystem in _filesystems:
+        session = getattr(filesystem, "_session", None)  # aiohttp's, of an HTTP file system
+        if hasattr(session, "detach"):
+            _of_parent.append(session.connector)
+            session.detach()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 class Transport(Protocol):
@@ -35,6 +55,7 @@ class Ranges:
         self.filesystem, self.path, self._name = filesystem, path, name
         self._process = os.getpid()
         self._transport = transport_of(filesystem, path, name)
+        _keep(filesystem)
 
     def fetch(self, ranges: Sequence[tuple[int, int]]) -> list[Answer]:
         """An answer for each ``(offset, length)``; raises what the first that fails does, once all have ended."""
@@ -61,10 +82,15 @@ class Ranges:
         if self._process == os.getpid():
             return
         old = self.filesystem
-        _of_parents.extend((old, self._transport))
         self.filesystem = type(old)(*old.storage_args, **old.storage_options)
+        _keep(self.filesystem)
         self._transport = transport_of(self.filesystem, self.path, self._name)
         self._process = os.getpid()
+
+
+def _keep(filesystem: Any) -> None:
+    if not any(known is filesystem for known in _filesystems):
+        _filesystems.append(filesystem)
 
 
 def transport_of(filesystem: Any, path: str, name: str) -> Transport:

@@ -53,7 +53,8 @@ def main() -> None:
     with RangeServer({"a.sarz": args.file.read_bytes()}, delay=args.delay / 1000) as server:
         with sarz.open_container(server.url("a.sarz")) as container:
             print(f"opened in {len(server.requests)} requests, {server.sent:,} bytes of {container.source.size:,}")
-            print("| window | requests, most | kB needed | kB fetched | fetched / needed | s |\n|---|---|---|---|---|---|")
+            print("| window | requests, most | kB needed | kB fetched | fetched / needed | s |")
+            print("|---|---|---|---|---|---|")
             for size in args.sizes:
                 print_row(server, container, size, args.windows, rng)
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import click
 
+from sarz_format.urls import public_name
 from sarz_format.version import __version__
 
 from .console import Console, Progress, jsonable
@@ -89,7 +90,8 @@ def run_jobs(
     start = time.perf_counter()
     try:
         for number, job in enumerate(jobs, 1):
-            label = job.input if len(jobs) == 1 else f"[{number}/{len(jobs)}] {job.input}"
+            shown = public_name(job.input)
+            label = shown if len(jobs) == 1 else f"[{number}/{len(jobs)}] {shown}"
             _do(job, work, text, console, outcome, label)
     except KeyboardInterrupt:
         outcome.interrupted = True
@@ -111,7 +113,8 @@ def _do(
         with console.warnings_of(job.input), console.progress(label) as progress:
             report = work(job, progress).to_json()
     except FAILURES as error:
-        failure = {"input": job.input, "output": job.output, "error": failure_text(error), "kind": type(error).__name__}
+        failure = {"input": public_name(job.input), "output": job.output, "error": failure_text(error),
+                   "kind": type(error).__name__}
         outcome.failures.append(failure)
         console.error(error, job.input)
         if console.as_json:

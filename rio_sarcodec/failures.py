@@ -14,6 +14,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import CRSError, RasterioError
 
 from sarz_format.errors import SarzError
+from sarz_format.urls import as_url, public_name
 
 FAILURES: tuple[type[Exception], ...] = (SarzError, RasterioError, CRSError, CPLE_BaseError, OSError, MemoryError)
 """What an input, an output or the machine can cause. Anything else is a mistake of ours and keeps its traceback."""
@@ -31,8 +32,9 @@ class MisuseError(click.ClickException):
 
 
 def failure_text(error: BaseException | str, name: str | None = None) -> str:
-    """`error` on one line, with the file's `name` in front where the message does not mention it."""
+    """`error` on one line, with the file's `name` in front, without secrets, where the message does not mention it."""
     text = " ".join(str(error).split()) or type(error).__name__
+    name = None if name is None else public_name(as_url(name))
     return printable(text if name is None or name in text else f"{name}: {text}")
 
 

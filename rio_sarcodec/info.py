@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from sarz_format.urls import public_name
+
 from . import options
 from .console import Console
 from .failures import FAILED, FAILURES, failure_text, one_line_failures
@@ -34,7 +36,8 @@ def info(ctx: click.Context, files: tuple[str, ...], tiles: bool, as_json: bool)
                 failed = True
                 console.error(error, name)
                 if as_json:
-                    console.report({"input": name, "error": failure_text(error), "kind": type(error).__name__}, "")
+                    failure = {"error": failure_text(error), "kind": type(error).__name__}
+                    console.report({"input": public_name(name), **failure}, "")
     if failed:
         raise click.exceptions.Exit(FAILED)
 

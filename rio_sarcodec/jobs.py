@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from sarz_format.urls import is_url, public_name
+
 from .failures import MisuseError
 
 SARZ_SUFFIXES = (".sarz",)
@@ -40,7 +42,7 @@ def decompress_jobs(files: Sequence[str], output: str | None) -> list[Job]:
     The last of several names is the output unless it ends in .sarz. Raises MisuseError.
     """
     inputs = list(files)
-    if output is None and len(inputs) > 1 and not inputs[-1].lower().endswith(SARZ_SUFFIXES):
+    if output is None and len(inputs) > 1 and not _path(inputs[-1]).lower().endswith(SARZ_SUFFIXES):
         output = inputs.pop()
     if output is not None:
         return _checked(_placed(inputs, output, TIFF_SUFFIXES))
@@ -62,6 +64,9 @@ def check_summary(summary: str | None, jobs: Sequence[Job], overwrite: bool) -> 
 
 
 def _placed(inputs: Sequence[str], output: str, suffixes: tuple[str, ...]) -> list[Job]:
+    if _is_remote(output):
+        shown = public_name(output)
+        raise MisuseError(f"output {shown} is not a local file; write one, and upload it when it is whole")
     if os.path.isdir(output):
         return [Job(name, os.path.join(output, _stem(name) + suffixes[0])) for name in inputs]
     if len(inputs) > 1:
@@ -92,7 +97,12 @@ def _identity(name: str) -> str:
 
 def _is_remote(name: str) -> bool:
     """Whether `name` is a URL or a GDAL virtual file rather than a path."""
-    return "://" in name or name.startswith("/vsi")
+    return is_url(name) or name.startswith("/vsi")
+
+
+def _path(name: str) -> str:
+    """`name` without the query of a URL."""
+    return name.partition("?")[0] if _is_remote(name) else name
 
 
 def _folder(name: str) -> str:
@@ -101,8 +111,7 @@ def _folder(name: str) -> str:
 
 def _stem(name: str) -> str:
     """File name without folders, archive, query and suffix, safe as a local name: ``zip://a.zip!b/c.tif`` is ``c``."""
-    path = name.partition("?")[0] if _is_remote(name) else name
-    stem = PurePosixPath(re.split(r"[/!]", path.rstrip("/"))[-1]).stem
+    stem = PurePosixPath(re.split(r"[/!]", _path(name).rstrip("/"))[-1]).stem
     safe = re.sub(r'[\\:"<>|*?]+', "_", stem)
     if safe.strip("._ ") == "":
         raise MisuseError(f"{name}: cannot make an output name of this input; give OUTPUT itself")

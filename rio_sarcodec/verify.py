@@ -8,6 +8,8 @@ from typing import Any
 import click
 from rasterio.rio import options as rio_options
 
+from sarz_format.urls import public_name
+
 from . import options
 from .console import Console
 from .failures import FAILED, FAILURES, MisuseError, failure_text, one_line_failures
@@ -55,7 +57,8 @@ def verify(
     failed = False
     with ctx.obj["env"]:
         for number, name in enumerate(files, 1):
-            label = name if len(files) == 1 else f"[{number}/{len(files)}] {name}"
+            shown = public_name(name)
+            label = shown if len(files) == 1 else f"[{number}/{len(files)}] {shown}"
             arguments = {"indexes": list(bidx) or None, "device": device, "batch_size": batch_size}
             failed |= not _verify_one(name, against, label, console, arguments)
     if failed:
@@ -72,7 +75,7 @@ def _verify_one(name: str, against: str | None, label: str, console: Console, ar
     except FAILURES as error:
         console.error(error, name)
         if console.as_json:
-            console.report({"input": name, "error": failure_text(error), "kind": type(error).__name__}, "")
+            console.report({"input": public_name(name), "error": failure_text(error), "kind": type(error).__name__}, "")
         return False
     console.report(report, verify_text(report))
     for problem in report["problems"]:

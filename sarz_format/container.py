@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 
 from .container_writer import ContainerWriter
@@ -16,6 +16,7 @@ from .header import Header, unpack_header
 from .index import ENTRY_BYTES, TileEntry, TileIndex, check_kinds, check_overviews, checked_tile_count, unpack_index
 from .part_limits import check_part_lengths
 from .preamble import PREAMBLE_BYTES, Preamble, check_crc, unpack_preamble
+from .ranges import Span, bridged, merged
 from .source import Source, open_source
 from .statistics import BAND_BYTES, BandStatistics, unpack_statistics
 
@@ -24,11 +25,8 @@ __all__ = ["Container", "ContainerWriter", "Part", "open_container"]
 FIRST_READ_BYTES = 128 * 1024
 """Read at once on opening: preamble, header and index of a scene of about 3000 tiles."""
 
-MERGE_GAP_BYTES = 64 * 1024
-"""Parts nearer than this are fetched in one request: cheaper than a second one, on disks as on networks."""
-
-MERGED_BYTES = 16 * 1024 * 1024
-"""Merged requests end here, so that many parts do not become one huge allocation."""
+SECOND_READ_BYTES = 16 * 1024 * 1024
+"""Read at once of what lies beyond, so that opening takes two requests; a longer index is read whole all the same."""
 
 Part = Literal["coarse", "detail"]
 
@@ -65,7 +63,7 @@ class Container:
         self.close()
 
     def read_parts(self, requests: Sequence[tuple[int, Part]]) -> list[bytes | DamagedTileError]:
-        """Fetch parts of tiles, merging neighbouring ranges.
+        """Fetch parts of tiles, merging neighbouring ranges, and at a distance until few requests are left.
 
         Parameters
         ----------
@@ -84,17 +82,33 @@ class Container:
         """
         ranges = [_part_range(self.index[number], part) for number, part in requests]
         results: list[bytes | DamagedTileError] = [b""] * len(requests)
-        for offset, length, members in _merged(ranges):
-            block = memoryview(self.source.read(offset, length))
-            for member in members:
+        for span, block in self._blocks(merged(ranges)):
+            for member in span.members:
                 start, size = ranges[member]
                 number, part = requests[member]
-                results[member] = _checked_part(self.index[number], part, bytes(block[start - offset :][:size]))
+                results[member] = _checked_part(self.index[number], part, bytes(block[start - span.offset :][:size]))
         return results
 
+    def _blocks(self, spans: list[Span]) -> Iterator[tuple[Span, memoryview]]:
+        """The bytes of spans: one after the other where requests cost nothing, otherwise few and all at once."""
+        if self.source.most_requests is None:
+            for span in spans:
+                yield span, memoryview(self.source.read(span.offset, span.length))
+            return
+        spans = bridged(spans, self.source.most_requests)
+        blocks = self.source.read_ranges([(span.offset, span.length) for span in spans])
+        yield from zip(spans, map(memoryview, blocks))
 
-def open_container(source: str | os.PathLike[str] | bytes | IO[bytes] | Source) -> Container:
+
+def open_container(
+    source: str | os.PathLike[str] | bytes | IO[bytes] | Source, storage_options: Mapping[str, Any] | None = None
+) -> Container:
     """Open a .sarz file and check everything but the parts of its tiles.
+
+    Parameters
+    ----------
+    source, storage_options
+        See `source.open_source`.
 
     Raises
     ------
@@ -105,7 +119,7 @@ def open_container(source: str | os.PathLike[str] | bytes | IO[bytes] | Source) 
     SarzIOError
         If reading fails.
     """
-    opened = open_source(source)
+    opened = open_source(source, storage_options)
     try:
         return _read_container(opened)
     except BaseException:
@@ -115,12 +129,19 @@ def open_container(source: str | os.PathLike[str] | bytes | IO[bytes] | Source) 
 
 
 def _read_container(source: Source) -> Container:
-    first = source.read(0, min(source.size, FIRST_READ_BYTES))
+    first = source.head(FIRST_READ_BYTES)
     preamble = unpack_preamble(first[:PREAMBLE_BYTES], source.size, source.name)
+    source.size = preamble.file_length  # not every remote source knows
+
+    start, block = 0, first
 
     def section(offset: int, length: int, crc: int, what: str) -> bytes:
-        end = offset + length
-        data = first[offset:end] if end <= len(first) else source.read(offset, length)
+        nonlocal start, block
+        if offset + length > start + len(block):
+            held = block[offset - start :]
+            at, end = offset + len(held), min(preamble.detail_section[0], offset + max(length, SECOND_READ_BYTES))
+            start, block = offset, held + source.read(at, end - at)
+        data = block[offset - start :][:length]
         check_crc(data, crc, f"{source.name}: {what}")
         return data
 
@@ -163,21 +184,3 @@ def _checked_part(entry: TileEntry, part: Part, data: bytes) -> bytes | DamagedT
         return data
     reason = f"CRC-32 of its {part} part is {computed:08x}, the index says {stored:08x}"
     return DamagedTileError(entry.tile_row, entry.tile_col, entry.group, reason)
-
-
-def _merged(ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, list[int]]]:
-    """Yield ``(offset, length, positions in ranges)`` of ranges that are worth one request; empty ranges need none."""
-    order = sorted((position for position, (_, length) in enumerate(ranges) if length), key=lambda p: ranges[p])
-    start = end = 0
-    members: list[int] = []
-    for position in order:
-        offset, length = ranges[position]
-        if members and (offset > end + MERGE_GAP_BYTES or offset + length > start + MERGED_BYTES):
-            yield start, end - start, members
-            members = []
-        if not members:
-            start = end = offset
-        end = max(end, offset + length)
-        members.append(position)
-    if members:
-        yield start, end - start, members

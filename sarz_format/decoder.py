@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,7 @@ from .overview_decoder import OverviewDecoder
 from .read_statistics import ReadStatistics
 from .reader_options import DEFAULT_CACHE_BYTES
 from .reports import NO_ARITHMETIC
-from .tiles import LoadedTile, TileCache, TileLoader
+from .tiles import Key, LoadedTile, TileCache, TileLoader
 from .timing import Stages
 from .weights import find_model
 
@@ -156,6 +156,26 @@ class WindowDecoder:
             return self._overviews.read(bands, factor, Box(row_off, col_off, row_off + height, col_off + width))
 
     def _read(self, bands: Sequence[int], window: Box) -> tuple[np.ndarray, np.ndarray | None]:
+        with self._loader.fetched_ahead(self._tiles_of(bands, window)):
+            return self._read_bands(bands, window)
+
+    def _tiles_of(self, bands: Sequence[int], window: Box) -> Iterator[Key]:
+        """All tiles that reading the window decodes."""
+        for group, entry in enumerate(self.header.groups):
+            if set(bands) & set(entry.bands):
+                for strip in self._strips(window):
+                    positions = list(self.grid.tiles_covering(strip))
+                    if self._has_latents(group, positions):
+                        positions = self._tiles_needed(strip, self._engine(group))
+                    yield from ((group, *position) for position in positions)
+
+    def _strips(self, window: Box) -> Iterator[Box]:
+        """A window in strips as high as a tile, so that latents of few tiles are held at once."""
+        size = self.grid.tile_size
+        for top in range(window.row0, window.row1, size):
+            yield Box(top, window.col0, min(top + size, window.row1), window.col1)
+
+    def _read_bands(self, bands: Sequence[int], window: Box) -> tuple[np.ndarray, np.ndarray | None]:
         height, width = window.shape
         values = np.empty((len(bands), height, width), array_dtype(self.header.metadata.dtype))
         damaged = np.zeros(values.shape, bool)
@@ -190,10 +210,8 @@ class WindowDecoder:
 
     def _read_group(self, group: int, wanted: list[tuple[int, int, int]], window: Box, values: np.ndarray,
                     damaged: np.ndarray) -> None:
-        """Decode a group's bands in strips as high as a tile, so that latents of few tiles are held at once."""
-        size = self.grid.tile_size
-        for top in range(window.row0, window.row1, size):
-            strip = Box(top, window.col0, min(top + size, window.row1), window.col1)
+        """Decode a group's bands, strip by strip."""
+        for strip in self._strips(window):
             load = self._coded_strip if self._has_latents(group, self.grid.tiles_covering(strip)) else self._empty_strip
             tiles, pixels = load(group, strip, window, damaged)
             with self._stages("convert to values"):

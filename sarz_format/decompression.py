@@ -97,7 +97,7 @@ def decompress(src: str | os.PathLike, dst: str | os.PathLike, *, indexes: Seque
                 write(temporary, options)
             _check_complete(temporary, sparse="sparse_ok" in options)
         return DecompressReport(
-            input=str(src), output=str(dst), width=metadata.width, height=metadata.height, count=metadata.count,
+            input=container.source.name, output=str(dst), width=metadata.width, height=metadata.height, count=metadata.count,
             dtype=metadata.dtype, input_bytes=container.source.size, output_bytes=Path(dst).stat().st_size,
             tiles=len(list(container.header.grid.tiles_covering(box))), seconds=time.perf_counter() - started,
             arithmetic=decoder.arithmetic, damaged_tiles=decoder.damaged_tiles,

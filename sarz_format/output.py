@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .errors import OutputExistsError, SarzFileNotFoundError, SarzIOError, SarzOptionError
+from .urls import is_url, public_name
 
 SIDECAR_SUFFIXES = (".aux.xml", ".ovr", ".msk")
 """Files that GDAL keeps beside a raster; they are renamed with it, and stale ones of an overwritten output removed."""
@@ -23,11 +24,16 @@ class TemporaryOutput:
         If the directory of `path` does not exist.
     OutputExistsError
         If `path` exists and `overwrite` is false, or is a directory.
+    SarzOptionError
+        If `path` is a URL.
     SarzIOError
         If the temporary file cannot be made there.
     """
 
     def __init__(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        if is_url(os.fspath(path)):
+            name = public_name(os.fspath(path))
+            raise SarzOptionError(f"output {name} is a URL; write a local file, and upload it when it is whole")
         # A symbolic link is followed, so that overwriting replaces the file and not the link.
         self.path = Path(os.path.realpath(os.fspath(path)))
         self._overwrite = overwrite

@@ -84,15 +84,15 @@ class Preamble:
         return data + _CRC.pack(zlib.crc32(data))
 
 
-def unpack_preamble(data: bytes, size: int, name: str) -> Preamble:
+def unpack_preamble(data: bytes, size: int | None, name: str) -> Preamble:
     """Read the first bytes of a file.
 
     Parameters
     ----------
     data : bytes
         The first 64 bytes, fewer where the file has fewer.
-    size : int
-        Bytes of the whole file.
+    size : int or None
+        Bytes of the whole file; None where that is not known, and not checked.
     name : str
         What messages call the file.
 
@@ -121,6 +121,8 @@ def unpack_preamble(data: bytes, size: int, name: str) -> Preamble:
     for field, largest in _LARGEST.items():
         if not 1 <= getattr(preamble, field) <= largest:
             raise SarzFormatError(f"{name}: {field} is {getattr(preamble, field)}, expected 1 to {largest}")
+    if size is None:
+        return preamble
     if size < preamble.file_length:
         raise TruncatedFileError(f"{name} has {size} bytes, expected {preamble.file_length}; it was cut, copy it again")
     if size > preamble.file_length:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from rasterio.transform import TransformMethodsMixin
@@ -38,12 +38,15 @@ def open(
     power_gains: bool = True,
     overviews: bool = True,
     overview_level: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Open a .sarz file for reading.
 
     Parameters
     ----------
-    path : path, bytes or binary file object
+    path : path, URL, bytes, binary file object or fsspec.OpenFile
+        URLs are those that fsspec knows, and GDAL's ``/vsicurl/https://...``, ``/vsis3/...``, ``/vsigs/...``,
+        ``/vsiaz/...``.
     mode : "r"
     device : str
         Where tiles are decoded: "auto" takes a GPU if there is one, otherwise "cpu", "cuda", "cuda:1".
@@ -64,6 +67,8 @@ def open(
         of which they take a pixel.
     overview_level : int, optional
         Open this overview, of those that `Dataset.overviews` lists, as if it were the raster; from 0, as in rasterio.
+    storage_options : mapping, optional
+        Options of the file system of a URL, as fsspec takes them: credentials, an endpoint, headers.
 
     Raises
     ------
@@ -75,11 +80,13 @@ def open(
         If an option is out of its range.
     SarzIOError
         If reading fails.
+    MissingDependencyError
+        If a package that a URL needs is not installed.
     """
     if mode != "r":
         raise SarzOptionError(f"mode is {mode!r}, expected 'r'; .sarz files are written by sarz.compress")
     options = ReadOptions(device, batch_size, overlap, cache_bytes, on_damage, power_gains, overviews, overview_level)
-    return Dataset(open_container(path), options)
+    return Dataset(open_container(path, storage_options), options)
 
 
 class Dataset(PixelsMixin, WindowMethodsMixin, TransformMethodsMixin):

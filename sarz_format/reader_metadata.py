@@ -19,7 +19,7 @@ from rasterio.transform import array_bounds
 from rasterio.warp import transform as transform_points
 from rasterio.windows import Window
 
-from .dtypes import part_dtype
+from .dtypes import is_complex, part_dtype
 from .errors import SarzOptionError
 from .overview import overview_factors
 from .reader_request import checked_band

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 Key = tuple[int, int, int]
 """``(group, tile row, tile col)``."""
+
+Parts = tuple[bytes | DamagedTileError, bytes | DamagedTileError]
+"""The coarse and the detail part of a tile."""
+
+AHEAD_BYTES = 64 << 20
+"""The most that is fetched for a window before the first of its tiles is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,10 @@ class TileCache(Generic[T]):
                 self._tiles.move_to_end(key)
             return self._tiles.get(key)
 
+    def __contains__(self, key: Key) -> bool:
+        with self._lock:
+            return key in self._tiles
+
     def put(self, key: Key, tile: T) -> None:
         """Keep a tile, and drop the oldest ones beyond the limit."""
         with self._lock:
@@ -130,6 +141,36 @@ class TileLoader:
         self.tiles_decoded = self.cache_hits = 0
         self.damaged: dict[Key, DamagedTileError] = {}
         self._lock = threading.Lock()
+        self._ahead = threading.local()
+
+    @contextmanager
+    def fetched_ahead(self, keys: Iterable[Key]) -> Iterator[None]:
+        """Fetch the parts of these tiles together, for the loads of this thread within the context.
+
+        Only where requests are dear; and where there are more than AHEAD_BYTES, each load fetches its own.
+        """
+        self._ahead.parts = self._parts_ahead(keys)
+        try:
+            yield
+        finally:
+            self._ahead.parts = {}
+
+    def _parts_ahead(self, keys: Iterable[Key]) -> Mapping[Key, Parts]:
+        if self.container.source.most_requests is None:
+            return {}
+        missing = [key for key in dict.fromkeys(keys) if key not in self.cache]
+        entries = self.container.index.entries[[self._number(key) for key in missing]]
+        nbytes = sum(int(entries[part].sum(dtype=np.uint64)) for part in ("coarse_length", "detail_length"))
+        return self._parts(missing) if nbytes <= AHEAD_BYTES else {}
+
+    def _parts(self, keys: list[Key]) -> dict[Key, Parts]:
+        numbers = [self._number(key) for key in keys]
+        parts = self.container.read_parts([(n, part) for n in numbers for part in ("coarse", "detail")])
+        return dict(zip(keys, zip(parts[::2], parts[1::2])))
+
+    def _number(self, key: Key) -> int:
+        group, row, col = key
+        return self.container.index.number(row, col, group)
 
     def load(self, group: int, engine: Engine | None, run: BatchRunner | None,
              positions: Iterable[tuple[int, int]]) -> dict[tuple[int, int], LoadedTile]:
@@ -191,13 +232,13 @@ class TileLoader:
         map_batches(engine.network.device, finish, jobs)
 
     def _fetch(self, keys: list[Key]) -> list[_Decoding]:
-        index = self.container.index
-        numbers = [index.number(row, col, group) for group, row, col in keys]
-        parts = self.container.read_parts([(n, part) for n in numbers for part in ("coarse", "detail")])
+        parts = dict(getattr(self._ahead, "parts", {}))
+        parts |= self._parts([key for key in keys if key not in parts])
         work = []
-        for key, number, coarse, detail in zip(keys, numbers, parts[::2], parts[1::2]):
+        for key in keys:
+            coarse, detail = parts[key]
             damage = next((p for p in (coarse, detail) if isinstance(p, DamagedTileError)), None)
-            work.append(_Decoding(key, index[number], coarse, detail, damage=damage))
+            work.append(_Decoding(key, self.container.index[self._number(key)], coarse, detail, damage=damage))
         return work
 
     @staticmethod

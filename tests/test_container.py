@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_header import WEIGHTS, header
 
-import sarz_format.container
+import sarz_format.ranges
 import sarz_format.container_writer
 from sarz_format.container import Container, ContainerWriter, Part, open_container
 from sarz_format.errors import (
@@ -146,7 +146,7 @@ def test_opening_is_one_request_and_neighbours_are_fetched_together(tmp_path: Pa
 
 
 def test_merged_requests_stay_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sarz_format.container, "MERGED_BYTES", 3000)
+    monkeypatch.setattr(sarz_format.ranges, "MERGED_BYTES", 3000)
     content = tiles(12, 1000)
     container = open_container(write(tmp_path / "a.sarz", three_bands(), content, STATISTICS))
     assert read_all(container) == expected_parts(content)

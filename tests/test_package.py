@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = REPOSITORY / "tests" / "data"
 
 HEAVY = {"torch", "numba", "llvmlite", "xarray", "dask", "scipy", "matplotlib", "rio_cogeo", "morecantile", "pydantic",
-         "safetensors"}
+         "safetensors", "fsspec", "aiohttp", "botocore"}
 
 
 def modules_after(code: str) -> set[str]:

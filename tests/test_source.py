@@ -105,7 +105,7 @@ def test_not_a_regular_file(tmp_path: Path) -> None:
 
 
 def test_wrong_kind_of_argument() -> None:
-    with pytest.raises(TypeError, match="expected a path, bytes or a binary file object"):
+    with pytest.raises(TypeError, match="expected a path, a URL, bytes or a binary file object"):
         open_source(3)  # type: ignore[arg-type]
 
 

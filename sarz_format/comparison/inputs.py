@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
 
 import numpy as np
 from rasterio.enums import MaskFlags
@@ -22,6 +23,7 @@ from ..preamble import MAGIC
 from ..radiometry import PLAUSIBLE_DB, BandRadiometry
 from ..reader import Dataset
 from ..reader import open as open_sarz
+from ..urls import is_url
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -144,7 +146,8 @@ def opened_input(
 def is_sarz(path: str | os.PathLike[str]) -> bool:
     """Whether this is a .sarz file, by its name or its first bytes."""
     name = os.fspath(path)
-    if name.lower().endswith(".sarz"):
+    path = urlsplit(name).path if is_url(name) else name
+    if path.lower().endswith(".sarz"):
         return True
     if not os.path.isfile(name):
         return False

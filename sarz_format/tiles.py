@@ -25,6 +25,9 @@ from .mask import NODATA, VALID, ClassPlane, representable
 Key = tuple[int, int, int]
 """``(group, tile row, tile col)``."""
 
+OwnedKey = tuple[object, int, int, int]
+"""A key of one of several files."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedTile:
@@ -55,18 +58,22 @@ class TileCache:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._tiles: OrderedDict[Key, LoadedTile] = OrderedDict()
+        self._tiles: OrderedDict[Key | OwnedKey, LoadedTile] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Key) -> LoadedTile | None:
+    def part(self, owner: object) -> CachePart:
+        """The cache for one of several files that share it and its limit."""
+        return CachePart(self, owner)
+
+    def get(self, key: Key | OwnedKey) -> LoadedTile | None:
         """The tile, which becomes the most recently used; None if it is not there."""
         with self._lock:
             if key in self._tiles:
                 self._tiles.move_to_end(key)
             return self._tiles.get(key)
 
-    def put(self, key: Key, tile: LoadedTile) -> None:
+    def put(self, key: Key | OwnedKey, tile: LoadedTile) -> None:
         """Keep a tile, and drop the oldest ones beyond the limit."""
         with self._lock:
             if key in self._tiles:
@@ -75,6 +82,22 @@ class TileCache:
             self._size += tile.nbytes
             while self._size > self.limit_bytes and self._tiles:
                 self._size -= self._tiles.popitem(last=False)[1].nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class CachePart:
+    """What one file sees of a shared TileCache."""
+
+    cache: TileCache
+    owner: object
+
+    def get(self, key: Key) -> LoadedTile | None:
+        """See TileCache."""
+        return self.cache.get((self.owner, *key))
+
+    def put(self, key: Key, tile: LoadedTile) -> None:
+        """See TileCache."""
+        self.cache.put((self.owner, *key), tile)
 
 
 @dataclass(slots=True)
@@ -106,7 +129,7 @@ class TileLoader:
         Those met so far that `on_damage` let pass.
     """
 
-    def __init__(self, container: Container, cache: TileCache, on_damage: str) -> None:
+    def __init__(self, container: Container, cache: TileCache | CachePart, on_damage: str) -> None:
         self.container, self.cache, self.on_damage = container, cache, on_damage
         self.tiles_decoded = self.cache_hits = 0
         self.damaged: dict[Key, DamagedTileError] = {}

@@ -165,6 +165,7 @@ def test_valid_cog_with_overviews(shape: tuple[int, int], factors: tuple[int, ..
         assert (src.read() == values).all()
         assert src.block_shapes == [block_shape(64, *shape)] * 2
         assert src.tags(ns="IMAGE_STRUCTURE") == {"INTERLEAVE": "BAND"}
+        assert min(shape) < 100 or src.overviews(1) == list(factors)
     for level, factor in enumerate(factors):
         with rasterio.open(path, overview_level=level) as src:
             assert (src.read() == values[:, ::factor, ::factor]).all() and src.nodata == 0

@@ -291,6 +291,8 @@ def test_url(monkeypatch: pytest.MonkeyPatch, points: Path) -> None:
     url, asked = "https://a.example/b/scene.sarz", []
 
     def open_url(path: str) -> Container:
+        if "://" not in path:
+            return open_container(path)
         asked.append(path)
         if path != url:
             raise SarzFileNotFoundError(f"{path} does not exist")

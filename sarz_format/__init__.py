@@ -1,7 +1,7 @@
 """Read and write .sarz: SAR rasters in a learned, georeferenced, windowed container.
 
-Importing this package is cheap: it loads no torch, numba or rasterio. Each public name loads its module when it is
-first used, and torch comes with the first pixels that are decoded or encoded.
+Importing this package is cheap: it loads rasterio, to whose GDAL it makes /vsisarz/ known, and no torch or numba. Each
+public name loads its module when it is first used, and torch comes with the first pixels that are decoded or encoded.
 
     import sarz
 
@@ -39,6 +39,7 @@ from .errors import (
 )
 from .quality import DEFAULT_QUALITY
 from .version import __version__
+from .vsi import register_vsi, try_to_register
 
 if TYPE_CHECKING:
     from rasterio.windows import Window
@@ -109,8 +110,12 @@ __all__ = [
     "open",
     "open_container",
     "preview",
+    "register_vsi",
     "verify",
 ]
+
+# So that rasterio.open("/vsisarz/scene.sarz") works once this package, or the rio plugin, has been imported.
+try_to_register()
 
 
 if not TYPE_CHECKING:  # a type checker should complain about names that are not there

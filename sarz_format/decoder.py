@@ -22,7 +22,7 @@ from .overview_decoder import OverviewDecoder
 from .read_statistics import ReadStatistics
 from .reader_options import DEFAULT_CACHE_BYTES
 from .reports import NO_ARITHMETIC
-from .tiles import Key, LoadedTile, TileCache, TileLoader
+from .tiles import CachePart, Key, LoadedTile, TileCache, TileLoader
 from .timing import Stages
 from .weights import find_model
 
@@ -60,6 +60,8 @@ class WindowDecoder:
         "raise", or "mask" to leave out damaged tiles and what they spoil, or "list" to do that without a warning.
     power_gains
         Keep the mean power of blocks, or leave their gains out.
+    cache
+        Instead of one of `cache_bytes` of its own.
 
     Raises
     ------
@@ -68,7 +70,7 @@ class WindowDecoder:
 
     def __init__(self, container: Container, *, device: str = "auto", batch_size: int | str = "auto",
                  overlap: int | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES, on_damage: str = "raise",
-                 power_gains: bool = True) -> None:
+                 power_gains: bool = True, cache: TileCache | CachePart | None = None) -> None:
         if overlap is not None and (overlap < 0 or overlap % BLOCK):
             raise SarzOptionError(f"overlap {overlap}: expected a multiple of {BLOCK} pixels, 0 or more")
         if on_damage not in ON_DAMAGE:
@@ -83,7 +85,7 @@ class WindowDecoder:
             self.device = resolve_device(device)
             self._run = BatchRunner(resolve_batch(batch_size, self.device))
         self._overlap, self._power_gains = overlap, power_gains
-        self._loader = TileLoader(container, TileCache(cache_bytes), on_damage)
+        self._loader = TileLoader(container, TileCache(cache_bytes) if cache is None else cache, on_damage)
         self._engines: dict[int, Engine] = {}
         self._stages = Stages()
         self.radiometry = [band_radiometry(self.header, b) for b in range(self.header.metadata.count)]

@@ -39,6 +39,8 @@ Parts = tuple[bytes | DamagedTileError, bytes | DamagedTileError]
 
 AHEAD_BYTES = 64 << 20
 """The most that is fetched for a window before the first of its tiles is decoded."""
+OwnedKey = tuple[object, int, int, int]
+"""A key of one of several files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +83,26 @@ class TileCache(Generic[T]):
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._tiles: OrderedDict[Key, T] = OrderedDict()
+        self._tiles: OrderedDict[Key | OwnedKey, T] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Key) -> T | None:
+    def part(self, owner: object) -> CachePart:
+        """The cache for one of several files that share it and its limit."""
+        return CachePart(self, owner)
+
+    def get(self, key: Key | OwnedKey) -> T | None:
         """The tile, which becomes the most recently used; None if it is not there."""
         with self._lock:
             if key in self._tiles:
                 self._tiles.move_to_end(key)
             return self._tiles.get(key)
 
-    def __contains__(self, key: Key) -> bool:
+    def __contains__(self, key: Key | OwnedKey) -> bool:
         with self._lock:
             return key in self._tiles
 
-    def put(self, key: Key, tile: T) -> None:
+    def put(self, key: Key | OwnedKey, tile: T) -> None:
         """Keep a tile, and drop the oldest ones beyond the limit."""
         with self._lock:
             if key in self._tiles:
@@ -105,6 +111,30 @@ class TileCache(Generic[T]):
             self._size += tile.nbytes
             while self._size > self.limit_bytes and self._tiles:
                 self._size -= self._tiles.popitem(last=False)[1].nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class CachePart:
+    """What one file sees of a shared TileCache."""
+
+    cache: TileCache[LoadedTile]
+    owner: object
+
+    @property
+    def limit_bytes(self) -> int:
+        """Of the whole cache."""
+        return self.cache.limit_bytes
+
+    def __contains__(self, key: Key) -> bool:
+        return (self.owner, *key) in self.cache
+
+    def get(self, key: Key) -> LoadedTile | None:
+        """See TileCache."""
+        return self.cache.get((self.owner, *key))
+
+    def put(self, key: Key, tile: LoadedTile) -> None:
+        """See TileCache."""
+        self.cache.put((self.owner, *key), tile)
 
 
 @dataclass(slots=True)
@@ -136,7 +166,7 @@ class TileLoader:
         Those met so far that `on_damage` let pass.
     """
 
-    def __init__(self, container: Container, cache: TileCache[LoadedTile], on_damage: str) -> None:
+    def __init__(self, container: Container, cache: TileCache[LoadedTile] | CachePart, on_damage: str) -> None:
         self.container, self.cache, self.on_damage = container, cache, on_damage
         self.tiles_decoded = self.cache_hits = 0
         self.damaged: dict[Key, DamagedTileError] = {}

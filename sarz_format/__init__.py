@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .reader import Dataset, open
     from .reports import VerifyReport
     from .verification import verify
+    from .windows import read_windows
 
 _LAZY = {
     "CompareReport": "sarz_format.comparison.report",
@@ -65,6 +66,7 @@ _LAZY = {
     "describe": "sarz_format.info",
     "open": "sarz_format.reader",
     "open_container": "sarz_format.container",
+    "read_windows": "sarz_format.windows",
     "verify": "sarz_format.verification",
 }
 
@@ -104,6 +106,7 @@ __all__ = [
     "errors",
     "open",
     "open_container",
+    "read_windows",
     "verify",
 ]
 

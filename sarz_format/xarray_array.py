@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,15 +142,19 @@ class SarzArray(BackendArray):
 
     def _fill(self, bands: list[int], key: tuple[int | slice | np.ndarray, ...], out: np.ndarray) -> None:
         dataset = self.manager.acquire().dataset
-        for rows in runs(key[0], self.shape[1]):
-            for cols in runs(key[1], self.shape[2]):
-                for part in self._strips(dataset, rows, cols):
-                    window = Window(cols.start, part.start, cols.stop - cols.start, part.stop - part.start)
-                    values = self._read(dataset, bands, window)
-                    out[:, part.dst, cols.dst] = values[:, part.src][:, :, cols.src]
+        wanted = [(part, cols) for rows in runs(key[0], self.shape[1]) for cols in runs(key[1], self.shape[2])
+                  for part in self._strips(dataset, rows, cols)]
+        windows = [Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start) for rows, cols in wanted]
+        for (rows, cols), values in zip(wanted, self._read(dataset, bands, windows)):
+            out[:, rows.dst, cols.dst] = values[:, rows.src][:, :, cols.src]
 
-    def _read(self, dataset: Dataset, bands: list[int], window: Window) -> np.ndarray:
-        """A window of whole pixels of the raster, or of the overview in the overview's own pixels."""
+    def _read(self, dataset: Dataset, bands: list[int], windows: list[Window]) -> Iterable[np.ndarray]:
+        """Windows of whole pixels of the raster, or of the overview in the overview's own pixels."""
+        if not self.masked and self.factor == 1:
+            return dataset.read_windows(windows, bands)
+        return (self._read_one(dataset, bands, window) for window in windows)
+
+    def _read_one(self, dataset: Dataset, bands: list[int], window: Window) -> np.ndarray:
         if self.factor == 1:
             values = dataset.read(bands, window=window, masked=self.masked)
         else:

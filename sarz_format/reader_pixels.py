@@ -139,8 +139,28 @@ class PixelsMixin(MetadataMixin):
         SarzWindowError
             If a window has fractions; otherwise as `read`.
         """
-        pixels = [values for values, _ in self._read_whole(windows, indexes, out)]
+        pixels = [values for values, _ in self.read_with_damage(windows, indexes, out)]
         return [values[0] for values in pixels] if isinstance(indexes, Integral) else pixels
+
+    def read_with_damage(
+        self, windows: Iterable[WindowLike | None], indexes: int | Sequence[int] | None, out: str
+    ) -> list[tuple[Any, np.ndarray | None]]:
+        """As `read_windows`, each window as ``(bands, height, width)``, whatever `indexes` is, and with its damage.
+
+        That is bool ``(height, width)``, the pixels that damaged tiles spoil in any band (``on_damage="mask"``), or None
+        where there are none.
+        """
+        if out not in ("numpy", "torch"):
+            raise SarzOptionError(f"out is {out!r}, expected 'numpy' or 'torch'")
+        requests = [self._plan(indexes, window, None, None, False, Resampling.nearest) for window in windows]
+        for request in requests:
+            if not request.is_plain:
+                raise SarzWindowError(f"{request.window} has fractions of pixels; expected whole ones")
+        if not requests:
+            return []
+        decoder = self._window_decoder()
+        decode = decoder.read_tensors if out == "torch" else decoder.read_windows
+        return decode([index - 1 for index in requests[0].bands], [request.box for request in requests])
 
     def read_masks(
         self,
@@ -221,22 +241,6 @@ class PixelsMixin(MetadataMixin):
 
     def _decode(self, bands: Sequence[int], box: Box) -> tuple[np.ndarray, np.ndarray | None]:
         return self._window_decoder().read(bands, box.row0, box.col0, *box.shape)
-
-    def _read_whole(
-        self, windows: Iterable[WindowLike | None], indexes: int | Sequence[int] | None, out: str
-    ) -> list[tuple[Any, np.ndarray | None]]:
-        """``(bands, height, width)`` of windows of whole pixels, each with its damaged pixels or None."""
-        if out not in ("numpy", "torch"):
-            raise SarzOptionError(f"out is {out!r}, expected 'numpy' or 'torch'")
-        requests = [self._plan(indexes, window, None, None, False, Resampling.nearest) for window in windows]
-        for request in requests:
-            if not request.is_plain:
-                raise SarzWindowError(f"{request.window} has fractions of pixels; expected whole ones")
-        if not requests:
-            return []
-        decoder = self._window_decoder()
-        decode = decoder.read_tensors if out == "torch" else decoder.read_windows
-        return decode([index - 1 for index in requests[0].bands], [request.box for request in requests])
 
     def _read_plain(self, request: ReadRequest, out: np.ndarray | None, dtype: DTypeLike | None) -> np.ndarray:
         """One decoded pixel for each pixel asked for."""

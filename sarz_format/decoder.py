@@ -153,7 +153,8 @@ class WindowDecoder:
         """Decode several windows inside the raster, each as `read` does; tiles that several need are decoded once."""
         return self._read(bands, windows, self)
 
-    def read_tensors(self, bands: Sequence[int], windows: Sequence[Box]) -> list[tuple[torch.Tensor, np.ndarray | None]]:
+    def read_tensors(self, bands: Sequence[int],
+                     windows: Sequence[Box]) -> list[tuple[torch.Tensor, np.ndarray | None]]:
         """As `read_windows`, values as tensors on the device that decodes; those of a GPU never leave it."""
         if self.device.type == "cpu":
             return [(torch.from_numpy(values), damaged) for values, damaged in self.read_windows(bands, windows)]
@@ -161,7 +162,8 @@ class WindowDecoder:
 
         return self._read(bands, windows, TensorPixels(self))
 
-    def _read(self, bands: Sequence[int], windows: Sequence[Box], steps: PixelSteps) -> list[tuple[Any, np.ndarray | None]]:
+    def _read(self, bands: Sequence[int], windows: Sequence[Box],
+              steps: PixelSteps) -> list[tuple[Any, np.ndarray | None]]:
         with memory_errors(self.container.source.name, READING):
             values = [steps.empty((len(bands), *window.shape)) for window in windows]
             damaged = [np.zeros((len(bands), *window.shape), bool) for window in windows]
@@ -210,8 +212,8 @@ class WindowDecoder:
             for batch in strip_batches(strips):
                 tiles, pixels = load(group, batch, steps)
                 with self._stages("convert to values"):
-                    steps.convert_all([(tiles[position], position, wanted, strip, strip_pixels, target.window, target.values)
-                                       for (strip, target), strip_pixels in zip(batch, pixels)
+                    steps.convert_all([(tiles[position], position, wanted, strip, decoded, target.window, target.values)
+                                       for (strip, target), decoded in zip(batch, pixels)
                                        for position in self.grid.tiles_covering(strip)])
 
     def _coded_strips(self, group: int, strips: list[StripOf], steps: PixelSteps) -> TilesAndPixels:

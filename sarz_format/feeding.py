@@ -173,8 +173,8 @@ class WindowDataset(TorchDataset):
                 counts.append(dataset.count)
         if self.indexes is None and len(set(counts)) > 1:
             other = next(n for n, count in enumerate(counts) if count != counts[0])
-            raise SarzOptionError(f"{path_name(self.paths[0])} has {counts[0]} bands, {path_name(self.paths[other])} has "
-                                  f"{counts[other]}; choose some with indexes")
+            raise SarzOptionError(f"{path_name(self.paths[0])} has {counts[0]} bands, {path_name(self.paths[other])} "
+                                  f"has {counts[other]}; choose some with indexes")
         return shapes
 
     def _image(self, dataset: Dataset, values: Tensor) -> tuple[Tensor, Tensor]:

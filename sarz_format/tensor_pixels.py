@@ -1,7 +1,7 @@
 """A decoder's steps after entropy decoding as tensors, so that pixels decoded on a GPU stay there.
 
-What did not go through the model (lossless copies, nodata, exact values) is made on the host, by the decoder's own code,
-and uploaded; it is bytes that came from the file. Nothing is downloaded.
+What did not go through the model (lossless copies, nodata, exact values) is made on the host, by the decoder's own
+code, and uploaded; it is bytes that came from the file. No pixels are downloaded.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TensorPixels:
         return out
 
     def blended(self, engine: Engine, tiles: Tiles, strips: Sequence[Box]) -> list[Tensor]:
-        """As `WindowDecoder.blended`, whose canvas is on the host: the only pixels that leave a device and come back."""
+        """As `WindowDecoder.blended`, whose canvas is on the host: only these pixels leave the device, and come back."""
         return [torch.from_numpy(pixels).to(self._device) for pixels in self._decoder.blended(engine, tiles, strips)]
 
     def convert_all(self, jobs: Iterable[ConvertJob]) -> None:

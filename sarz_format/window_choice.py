@@ -157,7 +157,8 @@ def choose_windows(paths: Sequence[Any], shapes: Sequence[Shape], *, size: int |
 
 def _listed(numbers: Mapping[Any, int], shapes: Sequence[Shape], file: Any, window: WindowLike) -> tuple[int, Window]:
     """A listed window, cropped to its raster as reading would do it; `numbers` of files are by path."""
-    number = file if isinstance(file, int) else numbers.get(os.fspath(file) if isinstance(file, os.PathLike) else file, -1)
+    path = os.fspath(file) if isinstance(file, os.PathLike) else file
+    number = file if isinstance(file, int) else numbers.get(path, -1)
     if not 0 <= number < len(shapes):
         raise SarzOptionError(f"a window is of {file!r}, which is not one of the {len(shapes)} paths")
     raster = Box(0, 0, *shapes[number])

@@ -1,4 +1,4 @@
-"""How the windows of a read are cut into what is decoded at once: strips of windows, and pieces of strips. No pixels."""
+"""How windows are cut into what is decoded at once: strips of windows, and pieces of strips. Geometry, no pixels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Wanted = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A window that is decoded: ``values`` (bands, height, width), and bool ``damaged`` (height, width) of a band group."""
+    """A window: its ``values`` (bands, height, width), and bool ``damaged`` (height, width) of the current band group."""
 
     window: Box
     values: Any
@@ -83,7 +83,8 @@ def pieces_of(tiles: Tiles, strips: Sequence[Box], grid: TileGrid,
     return pieces
 
 
-def copy_pieces(box: Box, pixels: Any, pieces: list[tuple[int, Box]], strips: Sequence[Box], out: Sequence[Any]) -> None:
+def copy_pieces(box: Box, pixels: Any, pieces: list[tuple[int, Box]], strips: Sequence[Box],
+                out: Sequence[Any]) -> None:
     """Copy the pixels of a box of latents to where they belong in strips."""
     for number, piece in pieces:
         whole = (slice(None), *piece.slices(strips[number]))
@@ -91,7 +92,7 @@ def copy_pieces(box: Box, pixels: Any, pieces: list[tuple[int, Box]], strips: Se
 
 
 def strip_pieces(strip: Box, size: int, device: torch.device, strips: int = 1) -> list[Box]:
-    """A strip, one of `strips`, in pieces as wide as a tile; lower ones where a CPU has more cores than there are pieces."""
+    """A strip, one of `strips`, in pieces as wide as a tile; lower ones where a CPU has more cores than pieces."""
     columns = range(strip.col0, strip.col1, size)
     first = strip.row0 // BLOCK * BLOCK
     height = strip.row1 - first

@@ -57,7 +57,8 @@ def read_windows(
         file = windows[numbers[0]][0]
         with ExitStack() as stack:
             dataset = file if isinstance(file, Dataset) else stack.enter_context(open(file, **options))
-            for number, values in zip(numbers, dataset.read_windows([windows[n][1] for n in numbers], indexes, out=out)):
+            parts = dataset.read_windows([windows[n][1] for n in numbers], indexes, out=out)
+            for number, values in zip(numbers, parts):
                 results[number] = values
     return results
 

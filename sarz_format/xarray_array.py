@@ -36,7 +36,7 @@ class OpenFile:
 
 @dataclass(frozen=True)
 class Opener:
-    """Opens one file with the options of `reader.open`; equal wherever it was unpickled, as keys of the cache must be."""
+    """Opens one file with the options of `reader.open`; equal wherever it is unpickled, as keys of a cache must be."""
 
     path: Any
     options: Mapping[str, Any] = field(compare=False)
@@ -54,7 +54,8 @@ def file_manager(path: Any, options: Mapping[str, Any]) -> CachingFileManager:
 class Run:
     """Rows or columns that are decoded together.
 
-    ``start`` and ``stop`` bound them in the raster, ``src`` picks from what was decoded, ``dst`` places it in the result.
+    ``start`` and ``stop`` bound them in the raster, ``src`` picks from what was decoded, ``dst`` is its place in the
+    result.
     """
 
     start: int
@@ -144,7 +145,7 @@ class SarzArray(BackendArray):
         dataset = self.manager.acquire().dataset
         wanted = [(part, cols) for rows in runs(key[0], self.shape[1]) for cols in runs(key[1], self.shape[2])
                   for part in self._strips(dataset, rows, cols)]
-        windows = [Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start) for rows, cols in wanted]
+        windows = [Window.from_slices((rows.start, rows.stop), (cols.start, cols.stop)) for rows, cols in wanted]
         for (rows, cols), values in zip(wanted, self._read(dataset, bands, windows)):
             out[:, rows.dst, cols.dst] = values[:, rows.src][:, :, cols.src]
 

@@ -25,8 +25,8 @@ def attributes_of(tags: Mapping[str, str]) -> dict[str, Any]:
 def band_attributes(dataset: Dataset, bands: Sequence[int], tags: Mapping[str, str]) -> dict[str, Any]:
     """Attributes of an array of some bands, 1-based: tags, and what the file says of the bands.
 
-    That is nodata (``_FillValue``, or ``nodatavals`` where bands differ), ``scale_factor`` and ``add_offset`` (``scales``
-    and ``offsets`` where they differ), descriptions (``long_name``) and ``units``.
+    That is nodata (``_FillValue``, or ``nodatavals`` where bands differ), ``scale_factor`` and ``add_offset``
+    (``scales`` and ``offsets`` where they differ), descriptions (``long_name``) and ``units``.
     """
     attributes = {name: value for name, value in attributes_of(tags).items() if name not in NOT_ATTRIBUTES}
     nodata, scales, offsets, descriptions, units = (

@@ -1,4 +1,4 @@
-"""Many windows at once, and pixels as tensors: the same bits as plain reads, on the scene that has every kind of tile."""
+"""Many windows at once, and pixels as tensors: the same bits as plain reads, of a scene with every kind of tile."""
 
 from __future__ import annotations
 
@@ -140,7 +140,8 @@ def test_what_cannot_be_read_is_said(scene: Path) -> None:
             src.read_windows([Window(0, 0, 3, 3)], out="jax")
         with pytest.raises(SarzOptionError, match="'jax'"):
             src.read(out="jax")
-        for option in ({"masked": True}, {"out_shape": (3, 3)}, {"boundless": True}, {"fill_value": 0}, {"out_dtype": "f8"}):
+        others = {"masked": True, "out_shape": (3, 3), "boundless": True, "fill_value": 0, "out_dtype": "f8"}
+        for option in ({name: value} for name, value in others.items()):
             with pytest.raises(SarzOptionError, match="takes only indexes and window"):
                 src.read(out="torch", **option)
     with pytest.raises(SarzIOError, match="closed"):
@@ -228,7 +229,8 @@ def test_corrections_in_torch(top: int, left: int, seed: int, gains: bool) -> No
         rng.integers(-960, 961, (-(-shape[0] // GAIN_BLOCK), -(-shape[1] // GAIN_BLOCK))).astype(np.int32),
         np.sort(rng.choice(shape[0] * shape[1], count, replace=False)).astype(np.int64), targets,
     )  # fmt: skip
-    pixels = rng.integers(-32768, 32768, (int(rng.integers(1, 101 - top)), int(rng.integers(1, 141 - left)))).astype(np.int16)
+    part = int(rng.integers(1, 101 - top)), int(rng.integers(1, 141 - left))
+    pixels = rng.integers(-32768, 32768, part).astype(np.int16)
     corrected = torch.from_numpy(pixels.copy())
     tensor_steps.apply_corrections(corrected, made, shape[1], top, left, gains=gains)
     corrections.apply_corrections(pixels, made, shape[1], top, left, gains=gains)
@@ -244,6 +246,6 @@ def test_every_pixel_has_its_value() -> None:
 
 def test_reading_windows_imports_no_torch_before_it_decodes(scene: Path) -> None:
     code = f"import sys, sarz_format as s; s.read_windows; s.open({str(scene)!r}).read_windows([])"
-    done = subprocess.run([sys.executable, "-c", f"{code}; print('torch' in sys.modules)"], capture_output=True, text=True,
-                          check=True)  # fmt: skip
+    code += "; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""The xarray engine: rioxarray's engine on the decompressed GeoTIFF is the oracle, numpy on the whole array for indexing."""
+"""The xarray engine. Oracles: rioxarray's engine on the decompressed GeoTIFF, and numpy on the whole array."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ RASTERS = ["harvey_grd", "spatialist_db", "three_band_raster", "float64_raster",
 
 
 def assert_same(ours: xr.Dataset, theirs: xr.Dataset) -> None:
-    """Identical data, coordinates, attributes and encoding, but for names and layouts of files, and for how WKT spells the
-    CRS."""
+    """Identical data, coordinates, attributes and encoding, but for names and layouts of files, and for how WKT spells
+    the CRS."""
     assert ours.rio.crs == theirs.rio.crs
     for dataset in (ours, theirs):
         for name in ("crs_wkt", "spatial_ref"):
@@ -90,7 +90,7 @@ def assert_same(ours: xr.Dataset, theirs: xr.Dataset) -> None:
     for name in theirs.variables:
         assert set(ours[name].attrs) == set(theirs[name].attrs)
         ours_encoding, theirs_encoding = (
-            {key: str(value) for key, value in dataset[name].encoding.items() if key not in ("source", "preferred_chunks")}
+            {key: str(v) for key, v in dataset[name].encoding.items() if key not in ("source", "preferred_chunks")}
             for dataset in (ours, theirs)
         )
         assert ours_encoding == theirs_encoding

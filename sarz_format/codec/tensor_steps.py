@@ -1,7 +1,7 @@
 """What follows the synthesis network, in torch on any device: the filter across block borders, corrections, values.
 
-The same numbers as `lapping` and `corrections` compute on the host, for pixels that stay on a GPU. Everything is a sum of
-products of integers below 2^53 in float64, an integer operation, or a gather: exact on every device.
+The same numbers as `lapping` and `corrections` compute on the host, for pixels that stay on a GPU. Everything is a sum
+of products of integers below 2^53 in float64, an integer operation, or a gather: exact on every device.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .lapping import HALF
 from .model import LAP_BITS
 
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Dtypes that stand for any dtype of as many bytes: every device gathers and selects them, which is not so for uint16."""
+"""Dtypes that stand for any dtype of as many bytes: all devices gather and select them, which is not so for uint16."""
 
 
 def bits_of(array: np.ndarray, device: torch.device) -> Tensor:
@@ -58,7 +58,8 @@ def apply_corrections(pixels: Tensor, corrections: Corrections, width: int, top:
         cols = (left + np.arange(width_here)) // GAIN_BLOCK
         first_row, first_col = int(rows[0]), int(cols[0])
         some = corrections.gains[first_row : rows[-1] + 1, first_col : cols[-1] + 1]
-        steps = _upload(GAIN_STEP * some, pixels)[_upload(rows - first_row, pixels)][:, _upload(cols - first_col, pixels)]
+        steps = _upload(GAIN_STEP * some, pixels)[_upload(rows - first_row, pixels)]
+        steps = steps[:, _upload(cols - first_col, pixels)]
         pixels.copy_((pixels.to(torch.int32) + steps).clamp_(-32768, 32767))
     rows, cols = corrections.positions // width - top, corrections.positions % width - left
     inside = (rows >= 0) & (rows < height_here) & (cols >= 0) & (cols < width_here)

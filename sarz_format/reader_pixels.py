@@ -57,8 +57,8 @@ class PixelsMixin(MetadataMixin):
             Bands, numbered from 1; an int gives a 2-D result. All by default.
         out : array or "torch", optional
             Takes the pixels. Its shape and dtype decide instead of `out_shape` and `out_dtype`. With "torch" the result
-            is a tensor of the raster's dtype on the device that decodes; a GPU's pixels are not copied to the host. That
-            is for whole pixels inside the raster as they are stored: no argument after `window` may be given.
+            is a tensor of the raster's dtype on the device that decodes; a GPU's pixels are not copied to the host.
+            That is for whole pixels inside the raster as they are stored: no argument after `window` may be given.
         window : Window or pair of ranges, optional
             In pixels, fractions allowed; cropped to the raster unless `boundless`. The whole raster by default.
         masked : bool
@@ -147,8 +147,8 @@ class PixelsMixin(MetadataMixin):
     ) -> list[tuple[Any, np.ndarray | None]]:
         """As `read_windows`, each window as ``(bands, height, width)``, whatever `indexes` is, and with its damage.
 
-        That is bool ``(height, width)``, the pixels that damaged tiles spoil in any band (``on_damage="mask"``), or None
-        where there are none.
+        That is bool ``(height, width)``, the pixels that damaged tiles spoil in any band (``on_damage="mask"``), or
+        None where there are none.
         """
         if out not in ("numpy", "torch"):
             raise SarzOptionError(f"out is {out!r}, expected 'numpy' or 'torch'")

@@ -54,7 +54,7 @@ class TensorPixels:
         return out
 
     def blended(self, engine: Engine, tiles: Tiles, strips: Sequence[Box]) -> list[Tensor]:
-        """As `WindowDecoder.blended`, whose canvas is on the host: only these pixels leave the device, and come back."""
+        """As `WindowDecoder.blended`, whose canvas is on the host: only these pixels leave the device."""
         return [torch.from_numpy(pixels).to(self._device) for pixels in self._decoder.blended(engine, tiles, strips)]
 
     def convert_all(self, jobs: Iterable[ConvertJob]) -> None:

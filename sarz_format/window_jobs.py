@@ -29,7 +29,7 @@ Wanted = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A window: its ``values`` (bands, height, width), and bool ``damaged`` (height, width) of the current band group."""
+    """A window: its ``values`` (bands, height, width), and bool ``damaged`` (height, width) of a band group."""
 
     window: Box
     values: Any

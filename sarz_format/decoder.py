@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,8 +86,8 @@ class WindowDecoder:
             raise SarzOptionError(f"on_damage {on_damage!r}: expected {' or '.join(ON_DAMAGE)}")
         self.container, self.header, self.grid = container, container.header, container.header.grid
         self.device = resolve_device(device)
-        self.run = BatchRunner(resolve_batch(batch_size, self.device))
-        self._overlap, self.power_gains = overlap, power_gains
+        self._run = BatchRunner(resolve_batch(batch_size, self.device))
+        self._overlap, self._power_gains = overlap, power_gains
         self._loader = TileLoader(container, TileCache(cache_bytes), on_damage)
         self._engines: dict[int, Engine] = {}
         self._stages = Stages()
@@ -129,7 +129,7 @@ class WindowDecoder:
         """A row of tiles of a band group before synthesis, by column; from the cache where it holds them."""
         positions = [(row, col) for col in range(self.grid.cols)]
         engine = self._engine(group) if self._has_latents(group, positions) else None
-        tiles = self._loader.load(group, engine, self.run, positions)
+        tiles = self._loader.load(group, engine, self._run, positions)
         return [tiles[position] for position in positions]
 
     def read(self, bands: Sequence[int], row_off: int, col_off: int, height: int,
@@ -147,11 +147,11 @@ class WindowDecoder:
         ------
         DamagedTileError, SarzIOError, TruncatedFileError, SarzMemoryError
         """
-        return self.read_windows(bands, [Box(row_off, col_off, row_off + height, col_off + width)])[0]
+        return self._read(bands, Box(row_off, col_off, row_off + height, col_off + width))
 
     def read_windows(self, bands: Sequence[int], windows: Sequence[Box]) -> list[tuple[np.ndarray, np.ndarray | None]]:
         """Decode several windows inside the raster, each as `read` does; tiles that several need are decoded once."""
-        return self._read(bands, windows, self)
+        return self._read_all(bands, windows, self)
 
     def read_tensors(self, bands: Sequence[int],
                      windows: Sequence[Box]) -> list[tuple[torch.Tensor, np.ndarray | None]]:
@@ -160,10 +160,13 @@ class WindowDecoder:
             return [(torch.from_numpy(values), damaged) for values, damaged in self.read_windows(bands, windows)]
         from .tensor_pixels import TensorPixels
 
-        return self._read(bands, windows, TensorPixels(self))
+        return self._read_all(bands, windows, TensorPixels(self))
 
-    def _read(self, bands: Sequence[int], windows: Sequence[Box],
-              steps: PixelSteps) -> list[tuple[Any, np.ndarray | None]]:
+    def _read(self, bands: Sequence[int], window: Box) -> tuple[np.ndarray, np.ndarray | None]:
+        return self._read_all(bands, [window], self)[0]
+
+    def _read_all(self, bands: Sequence[int], windows: Sequence[Box],
+                  steps: PixelSteps) -> list[tuple[Any, np.ndarray | None]]:
         with memory_errors(self.container.source.name, READING):
             values = [steps.empty((len(bands), *window.shape)) for window in windows]
             damaged = [np.zeros((len(bands), *window.shape), bool) for window in windows]
@@ -200,13 +203,17 @@ class WindowDecoder:
         """Whether the model is needed to decode one of these tiles."""
         return any(not self.container.index.entry(*position, group).empty for position in positions)
 
-    def _read_group(self, group: int, wanted: list[Wanted], targets: list[Target], steps: PixelSteps) -> None:
-        """Decode a group's bands in strips as high as a tile, so that latents of few tiles are held at once."""
+    def _strips(self, window: Box) -> Iterator[Box]:
+        """A window in strips as high as a tile, so that latents of few tiles are held at once."""
         size = self.grid.tile_size
+        for top in range(window.row0, window.row1, size):
+            yield Box(top, window.col0, min(top + size, window.row1), window.col1)
+
+    def _read_group(self, group: int, wanted: list[Wanted], targets: list[Target], steps: PixelSteps) -> None:
+        """Decode a group's bands: strips of all windows, a batch of them at a time."""
         coded, empty = [], []
         for target in sorted(targets, key=lambda target: (target.window.row0, target.window.col0)):
-            for top in range(target.window.row0, target.window.row1, size):
-                box = Box(top, target.window.col0, min(top + size, target.window.row1), target.window.col1)
+            for box in self._strips(target.window):
                 (coded if self._has_latents(group, self.grid.tiles_covering(box)) else empty).append((box, target))
         for load, strips in ((self._coded_strips, coded), (self._empty_strips, empty)):
             for batch in strip_batches(strips):
@@ -222,7 +229,7 @@ class WindowDecoder:
         boxes = [strip for strip, _ in strips]
         needed = sorted({position for box in boxes for position in self._tiles_needed(box, engine)})
         with self._stages("fetch and entropy-decode"):
-            tiles = self._loader.load(group, engine, self.run, needed)
+            tiles = self._loader.load(group, engine, self._run, needed)
         reach = engine.network.model.context * BLOCK if self._margin(engine) else 0
         for strip, target in strips:
             self._mark_damage(tiles, strip, target.window, target.damaged, reach)
@@ -234,7 +241,7 @@ class WindowDecoder:
         """Load the tiles of strips in which all are EMPTY: neither model nor neighbours are needed."""
         needed = sorted({position for strip, _ in strips for position in self.grid.tiles_covering(strip)})
         with self._stages("fetch and entropy-decode"):
-            tiles = self._loader.load(group, None, self.run, needed)
+            tiles = self._loader.load(group, None, self._run, needed)
         for strip, target in strips:
             self._mark_damage(tiles, strip, target.window, target.damaged, 0)
         return tiles, [None] * len(strips)
@@ -276,7 +283,7 @@ class WindowDecoder:
         """
         out = [np.zeros((engine.network.model.bands, *strip.shape), np.int16) for strip in strips]
         pieces = pieces_of(tiles, strips, self.grid, self.device)
-        for box, pixels in synthesise(engine.network, self.run, self.grid, latents_of(tiles), pieces):
+        for box, pixels in synthesise(engine.network, self._run, self.grid, latents_of(tiles), pieces):
             copy_pieces(box, pixels, pieces[box], strips, out)
         return out
 
@@ -292,7 +299,7 @@ class WindowDecoder:
             tile = self.grid.tile(*position)
             box = canvas.reach(tile).blocks(BLOCK)
             inside = tile.blocks(BLOCK).grown(margin // BLOCK).intersection(self.grid.latents)
-            for _, pixels in synthesise(engine.network, self.run, self.grid, latents_of(tiles), [box], inside):
+            for _, pixels in synthesise(engine.network, self._run, self.grid, latents_of(tiles), [box], inside):
                 height, width = canvas.reach(tile).shape
                 canvas.add(tile, pixels[:, :height, :width])
         return canvas.pixels()
@@ -324,15 +331,15 @@ class WindowDecoder:
         if not tile.entry.empty:
             for member in {member for _, _, member in wanted}:
                 apply_corrections(pixels[(member, *part.slices(strip))], tile.corrections[member], box.shape[1],
-                                  part.row0 - box.row0, part.col0 - box.col0, gains=self.power_gains)
+                                  part.row0 - box.row0, part.col0 - box.col0, gains=self._power_gains)
         for i, band, member in wanted:
             out = values[i, rows, cols]
             if not tile.entry.empty:
                 table = self.radiometry[band].value_table
                 out[...] = np.take(table, pixels[(member, *part.slices(strip))].view(np.uint16))
-            self.restore(tile, band, member, box, part, out)
+            self._restore(tile, band, member, box, part, out)
 
-    def restore(self, tile: LoadedTile, band: int, member: int, box: Box, part: Box, out: np.ndarray) -> None:
+    def _restore(self, tile: LoadedTile, band: int, member: int, box: Box, part: Box, out: np.ndarray) -> None:
         """Put back what did not go through the model."""
         plane = tile.planes[member]
         classes = plane.array(box.shape)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from .decoder import band_radiometry
-from .errors import SarzOptionError
+from .errors import SarzOptionError, UnsupportedRasterError
 from .open_files import OpenFiles
 from .radiometry import FACTORS
 from .reader import Dataset, open
@@ -92,7 +92,9 @@ class WindowDataset(TorchDataset):
     Raises
     ------
     SarzOptionError
-        If arguments do not fit together, or a raster is smaller than a window or lacks a band.
+        If arguments do not fit together, or a raster is smaller than a window.
+    UnsupportedRasterError
+        If a raster is complex.
     SarzError
         As `sarz.open`.
     """
@@ -169,6 +171,9 @@ class WindowDataset(TorchDataset):
         for path in self.paths:
             with open(path, **self._files.options) as dataset:
                 resolve_bands(self.indexes, dataset.count)
+                if "complex" in dataset.dtypes[0]:
+                    raise UnsupportedRasterError(f"{path_name(path)} is {dataset.dtypes[0]}, expected real numbers; "
+                                                 "detect it first, for example with numpy.abs")
                 shapes.append(dataset.shape)
                 counts.append(dataset.count)
         if self.indexes is None and len(set(counts)) > 1:

@@ -48,7 +48,7 @@ class TensorPixels:
         bands = engine.network.model.bands
         out = [torch.zeros((bands, *strip.shape), dtype=torch.int16, device=self._device) for strip in strips]
         pieces = pieces_of(tiles, strips, self._decoder.grid, self._device)
-        run, grid = self._decoder.run, self._decoder.grid
+        run, grid = self._decoder._run, self._decoder.grid
         for box, pixels in synthesise_tensors(engine.network, run, grid, latents_of(tiles), pieces):
             copy_pieces(box, pixels, pieces[box], strips, out)
         return out
@@ -89,7 +89,7 @@ class TensorPixels:
                 corrected[member] = pixels[(member, *part.slices(strip))]
                 tensor_steps.apply_corrections(
                     corrected[member], tile.corrections[member], box.shape[1], part.row0 - box.row0,
-                    part.col0 - box.col0, gains=self._decoder.power_gains,
+                    part.col0 - box.col0, gains=self._decoder._power_gains,
                 )  # fmt: skip
         for i, band, member in wanted:
             out = values[i, rows, cols]
@@ -103,7 +103,7 @@ class TensorPixels:
         if plane.kind == VALID:
             return
         host = np.zeros(part.shape, self._dtype)
-        self._decoder.restore(tile, band, member, box, part, host)
+        self._decoder._restore(tile, band, member, box, part, host)
         coded = self._upload(plane.array(box.shape)[part.slices(box)] == VALID)
         out.copy_(torch.where(coded, out, tensor_steps.bits_of(host, self._device)))
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
-from .codec.device import Engine
 from .codec.pool import worker_count
 from .grid import BLOCK, Box, TileGrid
 from .tiles import LoadedTile
+
+if TYPE_CHECKING:
+    import torch
+
+    from .codec.device import Engine
 
 BATCH_PIXELS = 1 << 22
 """Strips of this many pixels are decoded together; a larger one alone."""

@@ -92,8 +92,8 @@ def length(key: int | slice | np.ndarray, size: int) -> int:
 
 
 def promoted(dtype: np.dtype) -> np.dtype:
-    """The float dtype that holds a raster's values and NaN: float32 for integers of up to 16 bits, then float64."""
-    if dtype.kind == "f":
+    """The dtype that holds a raster's values and NaN: float32 for integers of up to 16 bits, else float64."""
+    if dtype.kind in "fc":
         return dtype
     return np.dtype("float32" if dtype.itemsize <= 2 else "float64")
 

@@ -19,7 +19,13 @@ from rasterio.windows import Window
 from torch.utils.data import DataLoader, RandomSampler
 
 import sarz_format as sarz_library
-from sarz_format.errors import BandIndexError, SarzFileNotFoundError, SarzOptionError, SarzWindowError
+from sarz_format.errors import (
+    BandIndexError,
+    SarzFileNotFoundError,
+    SarzOptionError,
+    SarzWindowError,
+    UnsupportedRasterError,
+)
 from sarz_format.feeding import WindowDataset
 from sarz_format.window_choice import GridWindows, RandomWindows
 
@@ -137,7 +143,9 @@ def test_arguments_are_checked(files: list[Path], arguments: dict[str, Any], mes
         WindowDataset(files, **arguments)
 
 
-def test_files_are_checked(files: list[Path], three_band_raster: Path, tmp_path: Path) -> None:
+def test_files_are_checked(
+    files: list[Path], three_band_raster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sarz_library.compress(three_band_raster, tmp_path / "three.sarz", lossless=True)
     with pytest.raises(SarzOptionError, match="has 2 bands, .* has 3"):
         WindowDataset([*files, tmp_path / "three.sarz"], 32)
@@ -154,6 +162,9 @@ def test_files_are_checked(files: list[Path], three_band_raster: Path, tmp_path:
         with pytest.raises(SarzWindowError, match=error):
             WindowDataset(files, windows=[(0, window)])
     assert len(WindowDataset([], 32)) == 0
+    monkeypatch.setattr(sarz_library.Dataset, "dtypes", ("complex64",) * 2)
+    with pytest.raises(UnsupportedRasterError, match="complex64"):
+        WindowDataset(files, 32)
 
 
 # What is in them

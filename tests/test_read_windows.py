@@ -71,7 +71,7 @@ def by_tensors(src: Dataset, bands: list[int], places: list[Window], network: st
             engine = decoder._engine(group)
             decoder._engines[group] = Engine(reference_network(engine.network.model), engine.coder)
     boxes = [Box(w.row_off, w.col_off, w.row_off + w.height, w.col_off + w.width) for w in places]
-    return [values for values, _ in decoder._read(bands, boxes, TensorPixels(decoder))]
+    return [values for values, _ in decoder._read_all(bands, boxes, TensorPixels(decoder))]
 
 
 NETWORKS = pytest.mark.parametrize("network", ["of a CPU", "as on a GPU"])
@@ -158,7 +158,7 @@ def test_damage_of_each_window(scene: Path) -> None:
         boxes = [Box(0, 0, 9, 9), Box(140, 200, 150, 212)]
         (_, none), (values, damaged) = decoder.read_windows([0, 1, 2], boxes)
         assert none is None and damaged is not None and damaged.all()
-        tensors = decoder._read([0, 1, 2], boxes, TensorPixels(decoder))
+        tensors = decoder._read_all([0, 1, 2], boxes, TensorPixels(decoder))
         assert same(tensors[1][0].numpy(), values) and np.array_equal(tensors[1][1], damaged)
         assert all(same(a, b) for a, b in zip(src.read_windows(places), [src.read(window=w) for w in places]))
 

@@ -15,7 +15,7 @@ from .corrections import GAIN_STEP, TARGET_STEP, Corrections
 from .lapping import HALF
 from .model import LAP_BITS
 
-BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}
 """Dtypes that stand for any dtype of as many bytes: all devices gather and select them, which is not so for uint16."""
 
 

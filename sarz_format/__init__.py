@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .reader import Dataset, open
     from .reports import VerifyReport
     from .verification import verify
+    from .windows import read_windows
 
 _LAZY = {
     "CompareReport": "sarz_format.comparison.report",
@@ -69,6 +70,7 @@ _LAZY = {
     "open": "sarz_format.reader",
     "open_container": "sarz_format.container",
     "preview": "sarz_format.quicklook",
+    "read_windows": "sarz_format.windows",
     "verify": "sarz_format.verification",
 }
 
@@ -110,6 +112,7 @@ __all__ = [
     "open",
     "open_container",
     "preview",
+    "read_windows",
     "register_vsi",
     "verify",
 ]

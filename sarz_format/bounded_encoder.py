@@ -12,7 +12,7 @@ from .bounded import BoundedTile, encode_bounded
 from .codec.tile import pack_coarse, pack_detail
 from .fallback import encode_lossless
 from .header import Header
-from .index import BOUNDED, EMPTY, FALLBACK
+from .index import BOUNDED, EMPTY
 from .lossless import NO_SEGMENTS, LosslessEncoder, PackedTile
 from .mask import EXACT, VALID, class_plane, classify, like_nodata
 from .measure import decibels_exist

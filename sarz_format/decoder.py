@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .bands import band_radiometry
 from .blending import Canvas, ramp_pixels
 from .codec.corrections import apply_corrections
-from .codec.pool import parallel_map, worker_count
+from .codec.pool import parallel_map
 from .container import Container
 from .dtypes import array_dtype
 from .errors import DamagedTileError, SarzFormatError, SarzOptionError
@@ -25,6 +25,19 @@ from .reports import NO_ARITHMETIC
 from .tiles import CachePart, Key, LoadedTile, TileCache, TileLoader
 from .timing import Stages
 from .weights import find_model
+from .window_jobs import (
+    ConvertJob,
+    PixelSteps,
+    StripOf,
+    Target,
+    Tiles,
+    TilesAndPixels,
+    Wanted,
+    copy_pieces,
+    latents_of,
+    pieces_of,
+    strip_batches,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -32,12 +45,7 @@ if TYPE_CHECKING:
     from .codec.device import Engine
     from .codec.mosaic import BatchRunner
 
-TilesAndPixels = tuple[Mapping[tuple[int, int], LoadedTile], np.ndarray]
-"""Tiles by ``(row, col)``, and a strip's pixels int16 ``(bands, height, width)``, none where all tiles are EMPTY."""
-
 ON_DAMAGE = ("raise", "mask", "list")
-MIN_PIECE = 64
-"""Smallest height in pixels of what a core decodes on its own: below, context costs more than a second core gains."""
 
 
 class WindowDecoder:
@@ -70,7 +78,7 @@ class WindowDecoder:
 
     def __init__(self, container: Container, *, device: str = "auto", batch_size: int | str = "auto",
                  overlap: int | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES, on_damage: str = "raise",
-                 power_gains: bool = True, cache: TileCache | CachePart | None = None) -> None:
+                 power_gains: bool = True, cache: TileCache[LoadedTile] | CachePart | None = None) -> None:
         if overlap is not None and (overlap < 0 or overlap % BLOCK):
             raise SarzOptionError(f"overlap {overlap}: expected a multiple of {BLOCK} pixels, 0 or more")
         if on_damage not in ON_DAMAGE:
@@ -148,8 +156,7 @@ class WindowDecoder:
         ------
         DamagedTileError, SarzIOError, TruncatedFileError, SarzMemoryError
         """
-        with memory_errors(self.container.source.name, READING):
-            return self._read(bands, Box(row_off, col_off, row_off + height, col_off + width))
+        return self._read(bands, Box(row_off, col_off, row_off + height, col_off + width))
 
     def read_overview(self, bands: Sequence[int], factor: int, row_off: int, col_off: int, height: int,
                       width: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -157,41 +164,57 @@ class WindowDecoder:
         with memory_errors(self.container.source.name, READING):
             return self._overviews.read(bands, factor, Box(row_off, col_off, row_off + height, col_off + width))
 
+    def read_windows(self, bands: Sequence[int], windows: Sequence[Box]) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Decode several windows inside the raster, each as `read` does; tiles that several need are decoded once."""
+        return self._read_all(bands, windows, self)
+
+    def read_tensors(self, bands: Sequence[int],
+                     windows: Sequence[Box]) -> list[tuple[torch.Tensor, np.ndarray | None]]:
+        """As `read_windows`, values as tensors on the device that decodes; those of a GPU never leave it."""
+        import torch
+
+        if self.device is None or self.device.type == "cpu":
+            return [(torch.from_numpy(values), damaged) for values, damaged in self.read_windows(bands, windows)]
+        from .tensor_pixels import TensorPixels
+
+        return self._read_all(bands, windows, TensorPixels(self))
+
     def _read(self, bands: Sequence[int], window: Box) -> tuple[np.ndarray, np.ndarray | None]:
-        with self._loader.fetched_ahead(self._tiles_of(bands, window)):
-            return self._read_bands(bands, window)
+        return self._read_all(bands, [window], self)[0]
 
-    def _tiles_of(self, bands: Sequence[int], window: Box) -> Iterator[Key]:
-        """All tiles that reading the window decodes."""
+    def _read_all(self, bands: Sequence[int], windows: Sequence[Box],
+                  steps: PixelSteps) -> list[tuple[Any, np.ndarray | None]]:
+        ahead = self._loader.fetched_ahead(self._tiles_of(bands, windows))
+        with memory_errors(self.container.source.name, READING), ahead:
+            values = [steps.empty((len(bands), *window.shape)) for window in windows]
+            damaged = [np.zeros((len(bands), *window.shape), bool) for window in windows]
+            for group, entry in enumerate(self.header.groups):
+                wanted = [(i, band, entry.bands.index(band)) for i, band in enumerate(bands) if band in entry.bands]
+                if wanted:
+                    of_group = [np.zeros(window.shape, bool) for window in windows]
+                    self._read_group(group, wanted, list(map(Target, windows, values, of_group)), steps)
+                    for spoilt, here in zip(damaged, of_group):
+                        spoilt[[i for i, _, _ in wanted]] = here
+            for of_window, spoilt in zip(values, damaged):
+                for i, band in enumerate(bands):
+                    if spoilt[i].any():
+                        steps.fill(of_window[i], spoilt[i], self._fill_value(band))
+            return [(steps.finished(of_window), spoilt.any(0) if spoilt.any() else None)
+                    for of_window, spoilt in zip(values, damaged)]
+
+    def _fill_value(self, band: int) -> np.generic:
+        return fill_value(self.header.metadata.nodata[band], array_dtype(self.header.metadata.dtype))
+
+    def _tiles_of(self, bands: Sequence[int], windows: Sequence[Box]) -> Iterator[Key]:
+        """All tiles that reading the windows decodes."""
         for group, entry in enumerate(self.header.groups):
-            if set(bands) & set(entry.bands):
-                for strip in self._strips(window):
-                    positions = list(self.grid.tiles_covering(strip))
-                    if self._has_latents(group, positions):
-                        positions = self._tiles_needed(strip, self._engine(group))
-                    yield from ((group, *position) for position in positions)
-
-    def _strips(self, window: Box) -> Iterator[Box]:
-        """A window in strips as high as a tile, so that latents of few tiles are held at once."""
-        size = self.grid.tile_size
-        for top in range(window.row0, window.row1, size):
-            yield Box(top, window.col0, min(top + size, window.row1), window.col1)
-
-    def _read_bands(self, bands: Sequence[int], window: Box) -> tuple[np.ndarray, np.ndarray | None]:
-        height, width = window.shape
-        values = np.empty((len(bands), height, width), array_dtype(self.header.metadata.dtype))
-        damaged = np.zeros(values.shape, bool)
-        for group, entry in enumerate(self.header.groups):
-            wanted = [(i, band, entry.bands.index(band)) for i, band in enumerate(bands) if band in entry.bands]
-            if wanted:
-                of_group = np.zeros((height, width), bool)
-                self._read_group(group, wanted, window, values, of_group)
-                damaged[[i for i, _, _ in wanted]] = of_group
-        if not damaged.any():
-            return values, None
-        for i, band in enumerate(bands):
-            values[i, damaged[i]] = fill_value(self.header.metadata.nodata[band], values.dtype)
-        return values, damaged.any(0)
+            if not set(bands) & set(entry.bands):
+                continue
+            for strip in (strip for window in windows for strip in self._strips(window)):
+                positions = list(self.grid.tiles_covering(strip))
+                if self._has_latents(group, positions):
+                    positions = self._tiles_needed(strip, self._engine(group))
+                yield from ((group, *position) for position in positions)
 
     def _engine(self, group: int) -> Engine:
         """The engine of a group's model, which is looked for when a coded tile is first decoded."""
@@ -210,33 +233,48 @@ class WindowDecoder:
         """Whether the model is needed to decode one of these tiles."""
         return any(not self.container.index.entry(*position, group).empty for position in positions)
 
-    def _read_group(self, group: int, wanted: list[tuple[int, int, int]], window: Box, values: np.ndarray,
-                    damaged: np.ndarray) -> None:
-        """Decode a group's bands, strip by strip."""
-        for strip in self._strips(window):
-            load = self._coded_strip if self._has_latents(group, self.grid.tiles_covering(strip)) else self._empty_strip
-            tiles, pixels = load(group, strip, window, damaged)
-            with self._stages("convert to values"):
-                parallel_map(lambda position: self._convert(tiles[position], position, wanted, strip, pixels, window,
-                                                            values), self.grid.tiles_covering(strip))
+    def _strips(self, window: Box) -> Iterator[Box]:
+        """A window in strips as high as a tile, so that latents of few tiles are held at once."""
+        size = self.grid.tile_size
+        for top in range(window.row0, window.row1, size):
+            yield Box(top, window.col0, min(top + size, window.row1), window.col1)
 
-    def _coded_strip(self, group: int, strip: Box, window: Box, damaged: np.ndarray) -> TilesAndPixels:
-        """Load a strip's tiles, with the neighbours that they need, and synthesise its pixels."""
+    def _read_group(self, group: int, wanted: list[Wanted], targets: list[Target], steps: PixelSteps) -> None:
+        """Decode a group's bands: strips of all windows, a batch of them at a time."""
+        coded, empty = [], []
+        for target in sorted(targets, key=lambda target: (target.window.row0, target.window.col0)):
+            for box in self._strips(target.window):
+                (coded if self._has_latents(group, self.grid.tiles_covering(box)) else empty).append((box, target))
+        for load, strips in ((self._coded_strips, coded), (self._empty_strips, empty)):
+            for batch in strip_batches(strips):
+                tiles, pixels = load(group, batch, steps)
+                with self._stages("convert to values"):
+                    steps.convert_all([(tiles[position], position, wanted, strip, decoded, target.window, target.values)
+                                       for (strip, target), decoded in zip(batch, pixels)
+                                       for position in self.grid.tiles_covering(strip)])
+
+    def _coded_strips(self, group: int, strips: list[StripOf], steps: PixelSteps) -> TilesAndPixels:
+        """Load strips' tiles, with the neighbours that they need, and synthesise their pixels."""
         engine = self._engine(group)
+        boxes = [strip for strip, _ in strips]
+        needed = sorted({position for box in boxes for position in self._tiles_needed(box, engine)})
         with self._stages("fetch and entropy-decode"):
-            tiles = self._loader.load(group, engine, self._run, self._tiles_needed(strip, engine))
+            tiles = self._loader.load(group, engine, self._run, needed)
         reach = engine.network.model.context * BLOCK if self._margin(engine) else 0
-        self._mark_damage(tiles, strip, window, damaged, reach)
-        decode = self._exact if self._margin(engine) >= engine.network.model.context * BLOCK else self._blended
+        for strip, target in strips:
+            self._mark_damage(tiles, strip, target.window, target.damaged, reach)
+        decode = steps.exact if self._margin(engine) >= engine.network.model.context * BLOCK else steps.blended
         with self._stages("synthesise"):
-            return tiles, decode(engine, tiles, strip)
+            return tiles, decode(engine, tiles, boxes)
 
-    def _empty_strip(self, group: int, strip: Box, window: Box, damaged: np.ndarray) -> TilesAndPixels:
-        """Load the tiles of a strip in which all are EMPTY: neither model nor neighbours are needed."""
+    def _empty_strips(self, group: int, strips: list[StripOf], steps: PixelSteps) -> TilesAndPixels:
+        """Load the tiles of strips in which all are EMPTY: neither model nor neighbours are needed."""
+        needed = sorted({position for strip, _ in strips for position in self.grid.tiles_covering(strip)})
         with self._stages("fetch and entropy-decode"):
-            tiles = self._loader.load(group, None, self._run, self.grid.tiles_covering(strip))
-        self._mark_damage(tiles, strip, window, damaged, 0)
-        return tiles, np.empty((0, 0, 0), np.int16)
+            tiles = self._loader.load(group, None, self._run, needed)
+        for strip, target in strips:
+            self._mark_damage(tiles, strip, target.window, target.damaged, 0)
+        return tiles, [None] * len(strips)
 
     def _margin(self, engine: Engine) -> int:
         """Context in pixels that decoding takes from beyond a tile."""
@@ -251,7 +289,7 @@ class WindowDecoder:
             return sorted({t for box in tiles for t in self.grid.tiles_covering(box.grown(margin))})
         return list(self.grid.tiles_covering(strip.blocks(BLOCK).scaled(BLOCK).grown(margin)))
 
-    def _mark_damage(self, tiles: Mapping[tuple[int, int], LoadedTile], strip: Box, window: Box, damaged: np.ndarray,
+    def _mark_damage(self, tiles: Tiles, strip: Box, window: Box, damaged: np.ndarray,
                      reach: int) -> None:
         """Mark what damaged tiles spoil: their own pixels, and within `reach` those of tiles that have latents."""
         for position, tile in tiles.items():
@@ -264,25 +302,28 @@ class WindowDecoder:
                 if not part.empty:
                     damaged[part.slices(window)] = True
 
-    def _exact(self, engine: Engine, tiles: dict[tuple[int, int], LoadedTile], strip: Box) -> np.ndarray:
-        """Pixels int16 ``(bands, height, width)`` of a strip, zero where no tile goes through the model.
+    def empty(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Values yet to be filled in."""
+        return np.empty(shape, array_dtype(self.header.metadata.dtype))
 
-        Exactly the strip is synthesised, in pieces as wide as a tile, wherever the tiles' borders are.
+    def exact(self, engine: Engine, tiles: Tiles, strips: Sequence[Box]) -> list[np.ndarray]:
+        """Pixels int16 ``(bands, height, width)`` of strips, zero where no tile goes through the model.
+
+        Exactly the strips are synthesised, in pieces as wide as a tile, wherever the tiles' borders are.
         """
         from .codec.mosaic import synthesise
 
-        out = np.zeros((engine.network.model.bands, *strip.shape), np.int16)
-        pieces = {}
-        for piece in _pieces(strip, self.grid.tile_size, self.device):
-            if any(_needs_synthesis(tiles[position]) for position in self.grid.tiles_covering(piece)):
-                pieces[piece.blocks(BLOCK)] = piece
-        for box, pixels in synthesise(engine.network, self._run, self.grid, _latents(tiles), pieces):
-            piece = pieces[box]
-            out[(slice(None), *piece.slices(strip))] = pixels[(slice(None), *piece.slices(box.scaled(BLOCK)))]
+        out = [np.zeros((engine.network.model.bands, *strip.shape), np.int16) for strip in strips]
+        pieces = pieces_of(tiles, strips, self.grid, self.device)
+        for box, pixels in synthesise(engine.network, self._run, self.grid, latents_of(tiles), pieces):
+            copy_pieces(box, pixels, pieces[box], strips, out)
         return out
 
-    def _blended(self, engine: Engine, tiles: dict[tuple[int, int], LoadedTile], strip: Box) -> np.ndarray:
-        """As `_exact`, with less context than the receptive field: every tile apart, joined by a canvas."""
+    def blended(self, engine: Engine, tiles: Tiles, strips: Sequence[Box]) -> list[np.ndarray]:
+        """As `exact`, with less context than the receptive field: every tile apart, joined by a canvas."""
+        return [self._blended(engine, tiles, strip) for strip in strips]
+
+    def _blended(self, engine: Engine, tiles: Tiles, strip: Box) -> np.ndarray:
         from .codec.mosaic import synthesise
 
         margin = self._margin(engine)
@@ -292,13 +333,25 @@ class WindowDecoder:
             tile = self.grid.tile(*position)
             box = canvas.reach(tile).blocks(BLOCK)
             inside = tile.blocks(BLOCK).grown(margin // BLOCK).intersection(self.grid.latents)
-            for _, pixels in synthesise(engine.network, self._run, self.grid, _latents(tiles), [box], inside):
+            for _, pixels in synthesise(engine.network, self._run, self.grid, latents_of(tiles), [box], inside):
                 height, width = canvas.reach(tile).shape
                 canvas.add(tile, pixels[:, :height, :width])
         return canvas.pixels()
 
-    def _convert(self, tile: LoadedTile, position: tuple[int, int], wanted: Iterable[tuple[int, int, int]], strip: Box,
-                 pixels: np.ndarray, window: Box, values: np.ndarray) -> None:
+    def convert_all(self, jobs: Iterable[ConvertJob]) -> None:
+        """Write the values of parts of tiles into results."""
+        parallel_map(lambda job: self._convert(*job), jobs)
+
+    def fill(self, values: np.ndarray, where: np.ndarray, value: float | int) -> None:
+        """Set one band's pixels to a value."""
+        values[where] = value
+
+    def finished(self, values: np.ndarray) -> np.ndarray:
+        """The values as a caller gets them."""
+        return values
+
+    def _convert(self, tile: LoadedTile, position: tuple[int, int], wanted: list[Wanted], strip: Box,
+                 pixels: np.ndarray | None, window: Box, values: np.ndarray) -> None:
         """Write the values of one tile's part of a strip into the result."""
         box = self.grid.tile(*position)
         part = box.intersection(strip)
@@ -328,29 +381,9 @@ class WindowDecoder:
         if plane.kind == 0:
             return
         if plane.holds(NODATA):
-            out[chosen == NODATA] = fill_value(self.header.metadata.nodata[band], out.dtype)
+            out[chosen == NODATA] = self._fill_value(band)
         out[chosen == ZERO] = 0
         if tile.exact[member].size:
             exact = np.zeros(box.shape, out.dtype)
             exact[classes == EXACT] = tile.exact[member]
             out[chosen == EXACT] = exact[part.slices(box)][chosen == EXACT]
-
-
-def _pieces(strip: Box, size: int, device: torch.device) -> list[Box]:
-    """A strip in pieces as wide as a tile; lower ones where a CPU has more cores than there would be pieces."""
-    columns = range(strip.col0, strip.col1, size)
-    first = strip.row0 // BLOCK * BLOCK
-    height = strip.row1 - first
-    if device.type == "cpu" and len(columns) < worker_count():
-        share = -(-height * len(columns) // worker_count())
-        height = max(MIN_PIECE, -(-share // BLOCK) * BLOCK)
-    return [strip.intersection(Box(top, left, top + height, left + size))
-            for top in range(first, strip.row1, height) for left in columns]
-
-
-def _needs_synthesis(tile: LoadedTile) -> bool:
-    return tile.damage is None and not tile.entry.fallback and not tile.entry.empty
-
-
-def _latents(tiles: dict[tuple[int, int], LoadedTile]):
-    return lambda row, col: tiles[row, col].latents

@@ -177,7 +177,7 @@ def _channels(dataset: Dataset, bands: list[int], values: np.ndarray, rgb: bool)
 
 def _channel(dataset: Dataset, band: int, values: np.ndarray) -> Channel:
     """A band in decibels, or as it is."""
-    from .decoder import band_radiometry
+    from .bands import band_radiometry
 
     header = dataset.header
     metadata = header.metadata

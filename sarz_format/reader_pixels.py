@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.sample import sample_gen
 
-from .errors import SarzWindowError
+from .errors import SarzOptionError, SarzWindowError
 from .grid import Box
 from .overview import checked_factor, overview_box
 from .reader_copy import CopyPlan, DecodeBox, decoded_copy, mask_spans_bands
@@ -22,6 +23,7 @@ from .reader_request import ReadRequest, WindowLike, plan_read
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
     from rasterio.io import DatasetReader
+    from torch import Tensor
 
     from .reader_options import ReadOptions
 
@@ -46,7 +48,7 @@ class PixelsMixin(MetadataMixin):
     def read(
         self,
         indexes: int | Sequence[int] | None = None,
-        out: np.ndarray | None = None,
+        out: np.ndarray | Literal["torch"] | None = None,
         window: WindowLike | None = None,
         masked: bool = False,
         out_shape: Sequence[int] | None = None,
@@ -54,15 +56,17 @@ class PixelsMixin(MetadataMixin):
         resampling: Resampling = Resampling.nearest,
         fill_value: float | None = None,
         out_dtype: DTypeLike | None = None,
-    ) -> np.ndarray:
+    ) -> np.ndarray | Tensor:
         """Read pixels; every argument means what it means to ``rasterio.DatasetReader.read``.
 
         Parameters
         ----------
         indexes : int or sequence of int, optional
             Bands, numbered from 1; an int gives a 2-D result. All by default.
-        out : array, optional
-            Takes the pixels. Its shape and dtype decide instead of `out_shape` and `out_dtype`.
+        out : array or "torch", optional
+            Takes the pixels. Its shape and dtype decide instead of `out_shape` and `out_dtype`. With "torch" the result
+            is a tensor of the raster's dtype on the device that decodes; a GPU's pixels are not copied to the host.
+            That is for whole pixels inside the raster as they are stored: no argument after `window` may be given.
         window : Window or pair of ranges, optional
             In pixels, fractions allowed; cropped to the raster unless `boundless`. The whole raster by default.
         masked : bool
@@ -80,7 +84,7 @@ class PixelsMixin(MetadataMixin):
 
         Returns
         -------
-        array
+        array, or tensor
             ``(bands, height, width)``, or ``(height, width)`` for one index.
 
         Raises
@@ -96,6 +100,10 @@ class PixelsMixin(MetadataMixin):
         SarzIOError
             If the dataset is closed, reading fails, or the temporary directory is too small (see Dataset).
         """
+        if isinstance(out, str):
+            if masked or out_shape is not None or boundless or fill_value is not None or out_dtype is not None:
+                raise SarzOptionError(f"out={out!r} takes only indexes and window; read an array for anything else")
+            return self.read_windows([window], indexes, out=out)[0]
         request = self._plan(indexes, window, out_shape, out, boundless, resampling)
         if request.is_plain and not masked and fill_value is None:
             dtype = out.dtype if out is not None else out_dtype
@@ -145,6 +153,59 @@ class PixelsMixin(MetadataMixin):
         if not request.is_plain:
             raise SarzWindowError(f"{window} of an overview is not in whole pixels")
         return self._in_order(request, lambda bands, box: self._decode_overview(bands, factor, box))
+    def read_windows(
+        self,
+        windows: Iterable[WindowLike | None],
+        indexes: int | Sequence[int] | None = None,
+        *,
+        out: Literal["numpy", "torch"] = "numpy",
+    ) -> list[np.ndarray] | list[Tensor]:
+        """Read many windows at once: each as ``read(indexes, window=window, out=out)`` gives it, in their order.
+
+        Their tiles are fetched together, those that several windows need are decoded once, and equal shapes go through
+        the networks in batches.
+
+        Parameters
+        ----------
+        windows : iterable of Window or pair of ranges
+            Whole pixels; cropped to the raster.
+        indexes : int or sequence of int, optional
+            As in `read`, for all windows.
+        out : {"numpy", "torch"}
+            Arrays, or tensors on the device that decodes.
+
+        Returns
+        -------
+        list of array or tensor
+            ``(bands, height, width)``, or ``(height, width)`` for one index, of the raster's dtype.
+
+        Raises
+        ------
+        SarzWindowError
+            If a window has fractions; otherwise as `read`.
+        """
+        pixels = [values for values, _ in self.read_with_damage(windows, indexes, out)]
+        return [values[0] for values in pixels] if isinstance(indexes, Integral) else pixels
+
+    def read_with_damage(
+        self, windows: Iterable[WindowLike | None], indexes: int | Sequence[int] | None, out: str
+    ) -> list[tuple[Any, np.ndarray | None]]:
+        """As `read_windows`, each window as ``(bands, height, width)``, whatever `indexes` is, and with its damage.
+
+        That is bool ``(height, width)``, the pixels that damaged tiles spoil in any band (``on_damage="mask"``), or
+        None where there are none.
+        """
+        if out not in ("numpy", "torch"):
+            raise SarzOptionError(f"out is {out!r}, expected 'numpy' or 'torch'")
+        requests = [self._plan(indexes, window, None, None, False, Resampling.nearest) for window in windows]
+        for request in requests:
+            if not request.is_plain:
+                raise SarzWindowError(f"{request.window} has fractions of pixels; expected whole ones")
+        if not requests:
+            return []
+        decoder = self._window_decoder()
+        decode = decoder.read_tensors if out == "torch" else decoder.read_windows
+        return decode([index - 1 for index in requests[0].bands], [request.box for request in requests])
 
     def read_masks(
         self,

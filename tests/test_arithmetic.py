@@ -17,7 +17,7 @@ from sarz_format.codec import conformance as module
 from sarz_format.codec.arithmetic import Arithmetic, Float32Arithmetic
 from sarz_format.codec.conformance import choose_arithmetic, conforms
 from sarz_format.codec.direct import DirectArithmetic
-from sarz_format.codec.model import ACTIVATION_LIMIT, FLOAT32_EXACT, WIDE_LIMIT, Layer, build_model
+from sarz_format.codec.model import ACTIVATION_LIMIT, FLOAT32_EXACT, Layer, build_model
 from sarz_format.errors import SarzFormatError
 
 @pytest.fixture(params=PATHS)

@@ -297,14 +297,14 @@ def test_the_cache_keeps_what_was_used_last(scene: Path) -> None:
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 200), st.integers(1, 200), st.integers(1, 9))
 def test_pieces_cover_a_strip_once(row: int, col: int, height: int, width: int, threads: int) -> None:
     """Pieces that different cores decode: together the strip, and no two in the same blocks."""
-    from sarz_format import decoder
+    from sarz_format import window_jobs
     from sarz_format.grid import BLOCK, Box
 
     strip = Box(row, col, row + height, col + width)
     seen = np.zeros((row + height, col + width), int)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder, "worker_count", lambda: threads)
-        pieces = decoder._pieces(strip, 64, torch.device("cpu"))
+        patch.setattr(window_jobs, "worker_count", lambda: threads)
+        pieces = window_jobs.strip_pieces(strip, 64, torch.device("cpu"))
     for piece in pieces:
         seen[piece.slices()] += 1
     assert (seen[row:, col:] == 1).all() and seen.sum() == height * width

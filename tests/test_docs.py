@@ -25,7 +25,7 @@ PAGES = sorted(
     )
 )
 
-PAGES_WITH_PYTHON = ("README.md", "docs/quickstart.md", "docs/api.md", "docs/vsisarz.md")
+PAGES_WITH_PYTHON = ("README.md", "docs/quickstart.md", "docs/api.md", "docs/vsisarz.md", "docs/feeding.md", "docs/xarray.md")
 
 FOREIGN_PATHS = ("tests/data/README.md",)
 """Pages that name paths in other repositories."""

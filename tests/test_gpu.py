@@ -48,3 +48,13 @@ def test_tf32_is_exact_or_refused(harvey_db: Path, tmp_path: Path) -> None:
             assert "switch TF32 off" in str(exc)
         else:
             assert np.array_equal(a.read(), values, equal_nan=True)
+
+
+def test_tensors_stay_on_the_gpu(harvey_db: Path, tmp_path: Path) -> None:
+    sarz.compress(harvey_db, tmp_path / "x.sarz", device="cpu", **OPTIONS)
+    places = [sarz.Window(8 * i, 4 * i, 96, 96) for i in range(8)]
+    with sarz.open(tmp_path / "x.sarz", device="cpu") as a, sarz.open(tmp_path / "x.sarz", device="cuda") as b:
+        values = b.read(out="torch")
+        assert values.is_cuda and np.array_equal(values.cpu().numpy(), a.read(), equal_nan=True)
+        for here, there in zip(a.read_windows(places), b.read_windows(places, out="torch")):
+            assert there.is_cuda and np.array_equal(there.cpu().numpy(), here, equal_nan=True)

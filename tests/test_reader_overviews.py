@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
 from array_decoder import ArrayDecoder, open_like
 from hypothesis import given, settings
 from hypothesis import strategies as st

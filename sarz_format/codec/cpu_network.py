@@ -36,6 +36,9 @@ class CpuNetwork(Network):
         y_hat = np.ascontiguousarray(latents)
         return self._synthesis.synthesis(self._through("g_s", y_hat, LATENT_FACTOR, CORRECTED_LIMIT, np.int32, frame))
 
+    def synthesis_tensor(self, latents: np.ndarray, frame: Frame) -> Tensor:
+        return torch.from_numpy(self.synthesis(latents, frame))
+
     def _hyper_input(self, y: np.ndarray) -> Tensor:
         return self._edges.first("h_a", np.ascontiguousarray(y))
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from ..grid import BLOCK, Box, TileGrid
 from ..memory import is_out_of_memory
+from . import tensor_steps
 from .lapping import lap_synthesis
 from .network import Frame, Network
 from .pool import map_batches
 
 Latents = Callable[[int, int], np.ndarray | None]
 """``(tile row, tile col)`` to latents int16 ``(rows, cols, channels)``; None for a tile whose latents are zero."""
+
+Stack = TypeVar("Stack", np.ndarray, torch.Tensor)
 
 AUTO_BATCH_CPU, AUTO_BATCH_GPU = 1, 32
 
@@ -63,9 +67,9 @@ class BatchRunner:
         self.reductions = 0
         self._lock = threading.Lock()
 
-    def __call__(self, function: Callable[..., np.ndarray], arrays: list[np.ndarray], *args) -> list[np.ndarray]:
+    def __call__(self, function: Callable[..., Stack], arrays: list[np.ndarray], *args) -> list[Stack]:
         """``function(stacked arrays, *args)``, unstacked again. What it raises for a batch of one is raised."""
-        results: list[np.ndarray] = []
+        results: list[Stack] = []
         while len(results) < len(arrays):
             chunk = arrays[len(results) : len(results) + self.batch_size]
             try:
@@ -94,30 +98,44 @@ def synthesise(network: Network, run: BatchRunner, grid: TileGrid, latents: Late
     `raster` is what counts as inside (by default the whole raster's latents): outside it latents and hidden activations
     are zero, and no filter crosses its border. Boxes of one shape and border are decoded together.
     """
-    inside = raster or grid.latents
+    def lap(pixels: np.ndarray) -> np.ndarray:
+        lap_synthesis(pixels, network.model.Q)
+        return pixels
+
+    return _synthesise(network, run, grid, latents, boxes, raster or grid.latents, network.synthesis, lap)
+
+
+def synthesise_tensors(network: Network, run: BatchRunner, grid: TileGrid, latents: Latents,
+                       boxes: Iterable[Box]) -> list[tuple[Box, torch.Tensor]]:
+    """As `synthesise`, pixels as tensors that never leave the network's device."""
+    def decode(values: np.ndarray, frame: Frame) -> torch.Tensor:
+        return tensor_steps.lap_synthesis(network.synthesis_tensor(values, frame), network.model.Q)
+
+    return _synthesise(network, run, grid, latents, boxes, grid.latents, decode, lambda pixels: pixels)
+
+
+def _synthesise(network: Network, run: BatchRunner, grid: TileGrid, latents: Latents, boxes: Iterable[Box], inside: Box,
+                decode: Callable[[np.ndarray, Frame], Stack],
+                finish: Callable[[Stack], Stack]) -> list[tuple[Box, Stack]]:
+    """Run `decode` on batches of boxes, and `finish` on each box, with a row of positions more on every side inside."""
     by_shape: dict[tuple, list[tuple[Box, Box]]] = {}
     for box in boxes:
         lapped = box.grown(1).intersection(inside)
         extended = lapped.grown(network.model.halo)
         by_shape.setdefault((extended.shape, frame_of(extended, inside)), []).append((box, lapped))
 
-    def decode(batch: tuple[Frame, list[tuple[Box, Box]]]) -> list[tuple[Box, np.ndarray]]:
+    def decode_batch(batch: tuple[Frame, list[tuple[Box, Box]]]) -> list[tuple[Box, Stack]]:
         frame, pairs = batch
         values = [extended_latents(grid, latents, lapped.grown(network.model.halo), inside, network.model.channels)
                   for _, lapped in pairs]
-        return [(box, _lapped(network, box, lapped, pixels))
-                for (box, lapped), pixels in zip(pairs, run(network.synthesis, values, frame))]
+        return [(box, finish(pixels)[(slice(None), *box.scaled(BLOCK).slices(lapped.scaled(BLOCK)))])
+                for (box, lapped), pixels in zip(pairs, run(decode, values, frame))]
 
     groups = [(frame, pairs) for (_, frame), same in by_shape.items() for pairs in batches(same, run.batch_size)]
-    return [result for group in map_batches(network.device, decode, groups) for result in group]
+    return [result for group in map_batches(network.device, decode_batch, groups) for result in group]
 
 
 def batches(items: list, size: int) -> Iterator[list]:
     """Consecutive parts of at most `size` items."""
     for first in range(0, len(items), size):
         yield items[first : first + size]
-
-
-def _lapped(network: Network, box: Box, lapped: Box, pixels: np.ndarray) -> np.ndarray:
-    lap_synthesis(pixels, network.model.Q)
-    return pixels[(slice(None), *box.scaled(BLOCK).slices(lapped.scaled(BLOCK)))]

@@ -64,14 +64,18 @@ class Network:
         """Latents of the pixels of an extended box: ``halo`` positions fewer on every side."""
         with torch.inference_mode():
             latents = self._analysis.analysis_tensor(self._to_device(pixels))
-            return self._to_int16(self._corrected("g_a", latents, 1, frame))
+            return self._int16(self._corrected("g_a", latents, 1, frame)).cpu().numpy()
 
     def synthesis(self, latents: np.ndarray, frame: Frame) -> np.ndarray:
         """Pixels of an extended box of latents: ``halo`` positions fewer on every side, sixteen pixels a position."""
+        return self.synthesis_tensor(latents, frame).cpu().numpy()
+
+    def synthesis_tensor(self, latents: np.ndarray, frame: Frame) -> Tensor:
+        """As `synthesis`, int16 that stays on the device."""
         with torch.inference_mode():
             y_hat = self._to_device(latents)
             corrected = self._corrected("g_s", y_hat, LATENT_FACTOR, frame).clamp_(-CORRECTED_LIMIT - 1, CORRECTED_LIMIT)
-            return self._to_int16(self._synthesis.synthesis_tensor(corrected))
+            return self._int16(self._synthesis.synthesis_tensor(corrected))
 
     def hyper_analysis(self, y: np.ndarray) -> np.ndarray:
         """Hyperlatents int8 ``(batch, rows / 2, cols / 2, 32)`` of latents whose sides are even."""
@@ -156,8 +160,8 @@ class Network:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     @staticmethod
-    def _to_int16(values: Tensor) -> np.ndarray:
-        return values.clamp_(-32768, 32767).to(torch.int16).contiguous().cpu().numpy()
+    def _int16(values: Tensor) -> Tensor:
+        return values.clamp_(-32768, 32767).to(torch.int16).contiguous()
 
 
 def _replicate(h: Tensor) -> Tensor:

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Literal
 
-import numpy as np
-
 from .container_writer import ContainerWriter
 from .dtypes import value_bytes
 from .errors import DamagedTileError, SarzFormatError

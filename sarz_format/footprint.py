@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .dtypes import array_dtype
+from .dtypes import array_dtype, is_complex
 from .gdal_cache import CACHE_BYTES
 from .header import Header
 
@@ -24,6 +24,9 @@ ROW_WORK_BYTES = 2 + 2
 WORK_BYTES = 34
 """Of a band pixel of a tile while networks and entropy coder work on it; fitted to the table in docs/design.md."""
 
+LOSSLESS_BYTES = 90
+"""Of a number of a tile while it is coded losslessly: floats and integers of 64 bits, in planes of parts if complex."""
+
 
 def compression_bytes(header: Header, workers: int) -> int:
     """About the most memory that compressing a raster takes.
@@ -42,6 +45,7 @@ def compression_bytes(header: Header, workers: int) -> int:
     read_ahead = itemsize if grid.rows > 1 else 0
     rows = row_samples * (min(ROWS_HELD, grid.rows) * (itemsize + SAMPLE_BYTES) + read_ahead + ROW_WORK_BYTES)
     largest_group = max(len(group.bands) for group in header.groups)
-    work = height * width * largest_group * WORK_BYTES * min(workers, grid.cols)
+    work_bytes = LOSSLESS_BYTES * (2 if is_complex(metadata.dtype) else 1) if header.lossless else WORK_BYTES
+    work = height * width * largest_group * work_bytes * min(workers, grid.cols)
     cache = min(CACHE_BYTES, metadata.height * metadata.width * metadata.count * itemsize)
     return BASE_BYTES + cache + rows + work

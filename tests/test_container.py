@@ -351,8 +351,8 @@ def test_wrong_use_of_the_writer(tmp_path: Path) -> None:
     with ContainerWriter(tmp_path / "a.sarz", three_bands()) as writer:
         with pytest.raises(SarzOptionError, match="0 of 12 tiles"):
             writer.finish(STATISTICS)
-        with pytest.raises(SarzOptionError, match="flags 4"):
-            writer.write_tile(b"", b"", flags=4, quality=1)
+        with pytest.raises(SarzOptionError, match="flags 8"):
+            writer.write_tile(b"", b"", flags=8, quality=1)
         with pytest.raises(SarzOptionError, match="quality"):
             writer.write_tile(b"", b"", quality=101)
         for number in range(12):

@@ -39,6 +39,7 @@ class FakeReport:
             "input_bytes": 800, "output_bytes": 100, "ratio": 8.0, "bpp": 2.0, **errors, "bands": [errors, errors],
             "tiles": 1, "lossless": False, "empty_tiles": 0, "fallback_tiles": 0, "seconds": 0.5, "scale": "amplitude",
             "scale_reason": "integers", "notes": ["a note"], "quality": 50, "arithmetic": "int8",
+            "bound": None,
         }  # fmt: skip
 
 
@@ -243,7 +244,7 @@ def test_options_reach_the_library(run, fake_compress, tmp_path):
     assert math.isnan(nodata) and progress is None
     assert options == {"quality": 7, "scale": "db", "tile_size": 128, "indexes": [2, 1], "model": "m", "device": "cpu",
                        "batch_size": 3, "overwrite": True, "rmse_db": None, "ratio": None, "bpp": None,
-                       "lossless": False}  # fmt: skip
+                       "lossless": False, "max_error_db": None, "max_error": None}  # fmt: skip
 
 
 def test_numbers_that_json_lacks_are_null():

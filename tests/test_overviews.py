@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from made_model import PATHS, forced_arithmetic, made_models  # noqa: F401 (a fixture)
 from plain_overview import plain_cells, plain_corrected, plain_halved, plain_power, plain_unevenness
 from rasterio.windows import Window
-from scenes import EMPTY_TILE, FALLBACK_TILE, SHAPE, TILE, write_kinds_scene
+from scenes import EMPTY_TILE, FALLBACK_TILE, TILE, write_kinds_scene
 
 import sarz_format as sarz
 from sarz_format.codec import pool

@@ -85,10 +85,8 @@ def preview(
 def preview_text(report: dict[str, Any]) -> str:
     """What the picture shows, for a reader."""
     shown = "the raster itself" if report["factor"] == 1 else f"overview 1:{report['factor']}"
-    lines = [
-        f"{report['output']}: {report['width']} x {report['height']} pixels, {shown}, "
-        f"{report['bytes_read']:,} bytes read, in {report['seconds']:.1f} s"
-    ]
+    size, read = f"{report['width']} x {report['height']} pixels", f"{report['bytes_read']:,} bytes read"
+    lines = [f"{report['output']}: {size}, {shown}, {read}, in {report['seconds']:.1f} s"]
     return "\n".join(lines + [f"  {_channel_text(channel)}" for channel in report["channels"]])
 
 

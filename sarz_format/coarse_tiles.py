@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ class CoarseLoader:
                  report: Callable[[DamagedTileError], None]) -> None:
         self.container, self.cache, self._report = container, cache, report
         self.decoded = self.cache_hits = 0
+        self._lock = threading.Lock()
 
     def load(self, group: int, engine: Engine | None, run: BatchRunner | None,
              positions: Iterable[tuple[int, int]]) -> dict[tuple[int, int], CoarseTile]:
@@ -91,8 +93,9 @@ class CoarseLoader:
                 self._report(tile.damage)
             self.cache.put(key, tile)
             tiles[key] = tile
-        self.decoded += len(missing)
-        self.cache_hits += len(keys) - len(missing)
+        with self._lock:
+            self.decoded += len(missing)
+            self.cache_hits += len(keys) - len(missing)
         return {key[1:]: tile for key, tile in tiles.items()}
 
     def _decode(self, engine: Engine | None, run: BatchRunner | None, keys: list[Key]) -> list[CoarseTile]:

@@ -94,6 +94,8 @@ class ContainerWriter:
             raise SarzOptionError(f"a tile's part has {max(len(coarse), len(detail))} bytes, expected under 4 GiB")
         if flags & ~KNOWN_FLAGS:
             raise SarzOptionError(f"flags {flags} of a tile: expected a sum of EMPTY, FALLBACK and BOUNDED")
+        if len(overview) > 2 or flags and any(overview):
+            raise SarzOptionError(f"overview {tuple(overview)} of a tile: expected one a band, and none with flags {flags}")
         entry = self._entries[self._written]
         # Relative to its section: where the coarse section starts is known at the end.
         entry["coarse_offset"], entry["detail_offset"] = self._coarse_length, self._detail_length

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ from .grid import BLOCK, Box
 from .overview import COARSE_FACTOR, unpack_correction
 from .radiometry import BandRadiometry
 from .roles import lossless_bands
-from .tiles import TileCache, TileLoader
+from .tiles import LoadedTile, TileCache, TileLoader
 from .timing import Stages
 
 if TYPE_CHECKING:
@@ -162,31 +163,40 @@ class OverviewDecoder:
         box = pixels.blocks(COARSE_FACTOR)
         sums, spoilt = np.zeros((2, len(members), *box.shape)), np.zeros(box.shape)
 
-        def fill(position: tuple[int, int]) -> None:
+        def fill(job: tuple[tuple[int, int], LoadedTile | None]) -> None:
+            position, copy = job
             part = self.grid.tile(*position).intersection(pixels)
             at = part.blocks(COARSE_FACTOR).slices(box)
-            found = self._tile_sums(group, members, position, tiles, engine, part)
-            if found is None:
+            if tiles[position].damage is not None or copy is not None and copy.damage is not None:
                 spoilt[at] = 1
+            elif copy is not None:
+                sums[(slice(None), slice(None), *at)] = self._copy_sums(group, members, copy, part)
             else:
-                sums[(slice(None), slice(None), *at)] = found
+                sums[(slice(None), slice(None), *at)] = self._tile_sums(group, members, position, tiles, engine, part)
 
-        with self._stages("make cells"):
-            parallel_map(fill, positions)
-            self._spoil(tiles, positions, pixels, sums, spoilt)
+        for _, row in groupby(positions, lambda position: position[0]):  # Lossless copies are held for one row of tiles.
+            row = list(row)
+            with self._stages("decode lossless copies"):
+                copies = self._copies(group, tiles, row)
+            with self._stages("make cells"):
+                parallel_map(fill, [(position, copies.get(position)) for position in row])
+        self._spoil(tiles, positions, pixels, sums, spoilt)
         return sums, spoilt
+
+    def _copies(self, group: int, tiles: Mapping[tuple[int, int], CoarseTile],
+                positions: Positions) -> dict[tuple[int, int], LoadedTile]:
+        """Those of some tiles whose values are coded without latents, losslessly or within a bound, whole."""
+        wanted = [p for p in positions
+                  if tiles[p].damage is None and (tiles[p].entry.fallback or tiles[p].entry.bounded)]
+        return self.copies.load(group, None, self._run, wanted) if wanted else {}
 
     def _has_latents(self, group: int, positions: Positions) -> bool:
         return any(not self.container.index.entry(*position, group).empty for position in positions)
 
     def _tile_sums(self, group: int, members: list[int], position: tuple[int, int],
-                   tiles: Mapping[tuple[int, int], CoarseTile], engine: Engine | None, part: Box) -> np.ndarray | None:
-        """Count and power ``(2, members, rows, cols)`` of the cells of a part of a tile; None if it is damaged."""
+                   tiles: Mapping[tuple[int, int], CoarseTile], engine: Engine | None, part: Box) -> np.ndarray:
+        """Count and power ``(2, members, rows, cols)`` of the cells of a part of a tile without a lossless copy."""
         tile, box = tiles[position], self.grid.tile(*position)
-        if tile.damage is not None:
-            return None
-        if tile.entry.fallback or tile.entry.bounded:
-            return self._copy_sums(group, members, position, part)
         at = part.blocks(COARSE_FACTOR).slices(box.blocks(COARSE_FACTOR))
         valid, zero = (counts[(members, *at)].astype(np.float64) for counts in (tile.valid, tile.zero))
         if self.header.scale == "db":  # 0 is no power there.
@@ -214,12 +224,9 @@ class OverviewDecoder:
             powers.append(self.means[bands[member]].powers[pixels & 0xFFFF])
         return np.stack(powers)
 
-    def _copy_sums(self, group: int, members: list[int], position: tuple[int, int], part: Box) -> np.ndarray | None:
-        """As `_tile_sums`, of a tile whose values are coded without latents: it is decoded whole."""
-        tile = self.copies.load(group, None, self._run, [position])[position]
-        if tile.damage is not None:
-            return None
-        at = part.blocks(COARSE_FACTOR).scaled(COARSE_FACTOR).intersection(self.grid.raster).slices(self.grid.tile(*position))
+    def _copy_sums(self, group: int, members: list[int], tile: LoadedTile, part: Box) -> np.ndarray:
+        """As `_tile_sums`, of a tile whose values are coded without latents."""
+        at = part.slices(self.grid.tile(tile.entry.tile_row, tile.entry.tile_col))
         means = [self.means[self.header.groups[group].bands[member]] for member in members]
         sums = [mean.counted(tile.values[(member, *at)]) for mean, member in zip(means, members)]
         return reduced(np.stack(sums, axis=1), COARSE_FACTOR)

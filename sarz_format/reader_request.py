@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rasterio.enums import Resampling
 from rasterio._env import get_gdal_config
+from rasterio.enums import Resampling
 from rasterio.errors import WindowError
 from rasterio.windows import Window
 

@@ -353,6 +353,9 @@ def test_wrong_use_of_the_writer(tmp_path: Path) -> None:
             writer.finish(STATISTICS)
         with pytest.raises(SarzOptionError, match="flags 8"):
             writer.write_tile(b"", b"", flags=8, quality=1)
+        for flags, overview in ((EMPTY, (0, 1)), (0, (1, 2, 3))):
+            with pytest.raises(SarzOptionError, match="of a tile: expected one a band"):
+                writer.write_tile(b"", b"", flags=flags, quality=1, overview=overview)
         with pytest.raises(SarzOptionError, match="quality"):
             writer.write_tile(b"", b"", quality=101)
         for number in range(12):

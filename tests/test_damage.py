@@ -180,7 +180,7 @@ def rewritten(path: Path, dst: Path, change: Change) -> Path:
             entry = container.index[number]
             coarse, detail = container.read_parts([(number, "coarse"), (number, "detail")])
             coarse, detail, flags = change(entry, coarse, detail)
-            writer.write_tile(coarse, detail, flags=flags, quality=entry.quality)
+            writer.write_tile(coarse, detail, flags=flags, quality=entry.quality, overview=() if flags else entry.overview)
         writer.finish(container.statistics)
     return dst
 

@@ -141,7 +141,7 @@ def test_only_pixels_of_the_overview_are_decoded(pairs: dict[str, Any]) -> None:
 
 
 def test_without_overviews_the_pixels_themselves_are_read(pairs: dict[str, Any], tmp_path: Path) -> None:
-    ours, theirs = pairs["uint16"]
+    _, theirs = pairs["uint16"]
     plain = write(tmp_path / "plain.tif", theirs.read(), nodata=0, **UTM)
     with open_like(plain, overviews=False) as dataset, rasterio.open(plain) as src:
         assert dataset.overviews(1) == FACTORS

@@ -13,6 +13,7 @@ import numpy as np
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.sample import sample_gen
 
+from .dtypes import is_complex
 from .errors import SarzOptionError, SarzWindowError
 from .grid import Box
 from .overview import checked_factor, overview_box
@@ -144,9 +145,12 @@ class PixelsMixin(MetadataMixin):
         BandIndexError, SarzWindowError, DamagedTileError, SarzIOError
             As `read`.
         SarzOptionError
-            If `factor` is no power of two from 2 to 65536.
+            If `factor` is no power of two from 2 to 65536, or the values are complex.
         """
         self._opened()
+        if is_complex(self.header.metadata.dtype):
+            raise SarzOptionError(f"{self.header.metadata.dtype} has no overviews: they are means of power, which is real; "
+                                  "read pixels, and average their magnitude")
         whole = overview_box(*self.shape, checked_factor(factor))
         request = plan_read(whole, self.count, indexes=indexes, window=window, out_shape=None, out=None, boundless=False,
                             resampling=Resampling.nearest)

@@ -31,8 +31,8 @@ SCALE_STEP = math.log(LARGEST_SCALE / SMALLEST_SCALE) / (SCALES - 1)
 REACH = 127
 TOTAL = 4096
 FIT_QUALITIES = (5, 20, 35, 50, 65, 80, 95)
-TRELLIS_FROM, TRELLIS_LEVEL = 8, 136
-"""Symbols of these tables on are in the trellis, whose level is 0.7 (179 / 256) steps: the best on validation rasters."""
+TRELLIS_FROM, TRELLIS_LEVEL = 8, 128
+"""Symbols of these tables on are in the trellis, whose level is 0.5 (128 / 256) steps: the best on validation rasters."""
 
 FIT_ROUNDS = 3
 """The trellis chooses symbols by the tables, so tables are fitted, and symbols chosen again, a few times."""

@@ -37,7 +37,7 @@ NOISE_SHARE = 0.5
 """Noise is tried that would take this share of its bytes with an ideal coder."""
 
 
-TRIAL_SHARE = 0.9
+TRIAL_SHARE = 0.6
 """Of the largest error: beside neighbours whose latents are zero, a tile is served worse than alone."""
 
 

@@ -195,9 +195,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _write(self, body: bytes) -> None:
         for start in range(0, len(body), 1 << 16):
             piece = body[start : start + (1 << 16)]
-            self.wfile.write(piece)
-            with self.site.lock:
+            with self.site.lock:  # Before the client can have it.
                 self.site.sent += len(piece)
+            self.wfile.write(piece)
 
     def _reset(self) -> None:
         """Break the connection so that the client sees ECONNRESET."""

@@ -15,7 +15,7 @@ import rasterio
 from affine import Affine
 from click.testing import CliRunner, Result
 from conftest import write_geotiff
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from rasterio.enums import Resampling
@@ -29,6 +29,7 @@ from sarz_format.codec.tile import TileParts, pack_coarse
 from sarz_format.container import open_container
 from sarz_format.dtypes import COMPLEX_DTYPES, DTYPES, array_dtype, from_parts, part_dtype, to_parts, value_bytes
 from sarz_format.errors import SarzFormatError, TileDamageWarning
+from sarz_format.fallback import decode_lossless
 from sarz_format.header import pack_header, unpack_header
 
 SHAPE, TILE = (3, 75, 140), 64
@@ -124,6 +125,8 @@ def reads(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=120, deadline=None)
 @given(kind=st.sampled_from([*COMPLEX_DTYPES, "masked by nothing"]), call=reads())
 def test_read_equals_rasterio(pairs: dict[str, Any], kind: str, call: dict[str, Any]) -> None:
+    # Where GDAL resamples complex values beyond the raster's border, it weights what is there otherwise than for real ones.
+    assume(not call["boundless"] or call["resampling"] == Resampling.nearest)
     ours, theirs = pairs[kind]
     assert_same_answer(ours.read, theirs.read, call)
 
@@ -245,14 +248,15 @@ def test_damaged_copies_are_tile_damage_alone(tmp_path_factory: pytest.TempPathF
     """Bytes behind the checksums: a copy that does not decode names its tile, and nothing else is raised."""
     name, coarse, detail = data.draw(st.sampled_from(_tiles(tmp_path_factory)))
     parts = TileParts.unpack(coarse, detail, 2, (12, 13))
-    damaged = bytearray(parts.lossless)
+    damaged = bytearray(parts.copy)
     for _ in range(data.draw(st.integers(1, 3))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     cut = damaged[: data.draw(st.sampled_from([len(damaged), data.draw(st.integers(1, len(damaged)))]))]
     broken = TileParts.unpack(pack_coarse(list(parts.planes), [b"", b""]),
                               join_segments([b"", b"", b"", b"", b"", b"", bytes(cut)]), 2, (12, 13))
     try:
-        assert broken.lossless_values((12, 13), name).shape == (2, 12, 13)
+        copy = decode_lossless(broken.copy, (4, 12, 13), part_dtype(name))
+        assert from_parts(copy, name).shape == (2, 12, 13)
     except SarzFormatError:
         pass
 

@@ -219,7 +219,7 @@ def test_a_rectangle_is_one_rectangle() -> None:
 
 
 def counted(geotiff: Path, **options: Any) -> tuple[VirtualTiff, ArrayDecoder]:
-    dataset = open_like(geotiff)
+    dataset = with_overviews(geotiff, ())
     return VirtualTiff(dataset, **options), dataset._decoder_factory
 
 

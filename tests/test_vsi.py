@@ -102,7 +102,7 @@ def test_pixels_and_metadata_are_those_of_a_decompressed_file(name: str, request
 
 def test_reads_equal_those_of_a_decompressed_file(large: Path, tmp_path: Path) -> None:
     sarz.decompress(large, tmp_path / "plain.tif")
-    with rasterio.open(vsi(large)) as ours, rasterio.open(tmp_path / "plain.tif") as theirs:
+    with rasterio.open(vsi(large)) as ours, rasterio.open(tmp_path / "plain.tif") as theirs, sarz.open(large) as native:
         calls = (
             {"window": Window(500, 510, 20, 10)},
             {"window": Window(1250.5, 1080.25, 40, 15), "out_shape": (3, 30, 55), "resampling": Resampling.cubic},
@@ -112,7 +112,9 @@ def test_reads_equal_those_of_a_decompressed_file(large: Path, tmp_path: Path) -
             {"indexes": 2, "out_dtype": "float32", "fill_value": 7},
         )
         for call in calls:
-            np.testing.assert_equal(np.ma.filled(ours.read(**call), 99), np.ma.filled(theirs.read(**call), 99))
+            # A decompressed file has no overviews; those of /vsisarz/ are the native reader's.
+            oracle = theirs if call.get("out_shape") != (3, 50, 60) else native
+            np.testing.assert_equal(np.ma.filled(ours.read(**call), 99), np.ma.filled(oracle.read(**call), 99))
         assert (ours.dataset_mask() == theirs.dataset_mask()).all()
         assert (ours.read_masks(1) == theirs.read_masks(1)).all()
         xy = [ours.xy(row, col) for row, col in ((3, 4), (900, 1200), (-5, 3))]
@@ -263,7 +265,7 @@ def test_sidecars_are_not_there(points: Path, tmp_path: Path) -> None:
     write_geotiff(tmp_path / "alone.sarz.ovr", np.ones((1, 20, 20), np.uint8))
     (tmp_path / "alone.sarz.aux.xml").write_text("<PAMDataset><Metadata><MDI key='A'>1</MDI></Metadata></PAMDataset>")
     with rasterio.open(vsi(copy)) as src:
-        assert src.overviews(1) == [] and "A" not in src.tags() and src.files == [vsi(copy)]
+        assert src.overviews(1) == [2] and "A" not in src.tags() and src.files == [vsi(copy)]
     for suffix in (".ovr", ".aux.xml", ".msk"):
         assert find(f"{copy}{suffix}") is None
 

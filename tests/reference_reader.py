@@ -1,16 +1,16 @@
 """A second reader of .sarz files, in plain numpy: docs/spec/sarz-1.md and contextual.md section by section.
 
-It was written from the specification and shares no code with `sarz_format`, so that where both agree the specification says
-enough. It reads whole rasters (section 14.1), refuses what section 15 has refused as far as its own steps come across it, and is
-slow. It does not check the bounds of a model's arrays (section 9); contextual tiles and wide numbers are those of
-plain_contextual.py and plain_wide.py, which were written in the same way.
+It was written from the specification and shares no code with `sarz_format`: where both agree, the specification says
+enough. It reads whole rasters (section 14.1), refuses what section 15 has refused as far as its own steps come across
+it, and is slow. It checks neither the bounds of a model's arrays (section 9) nor the types of a header's metadata, and
+does not unpack control points (4.6). Contextual tiles and wide numbers are those of plain_contextual.py and
+plain_wide.py, which were written in the same way; overviews are in reference_overview.py.
 
     pixels = ReferenceReader(path.read_bytes(), weights).read()      weights: SHA-256 to the bytes of a weights file
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import struct
 import zlib
@@ -359,6 +359,11 @@ def table(header: dict[str, Any], band: int, dtype: np.dtype, nodata: Any) -> np
         scale, offset = (float(meta.get(k, [d] * meta["count"])[band]) for k, d in (("scales", 1), ("offsets", 0)))
         with np.errstate(over="ignore"):
             f = (p / 128 + o - offset) / scale
+    return stepped_aside(f, dtype, nodata, power)
+
+
+def stepped_aside(f: np.ndarray, dtype: np.dtype, nodata: Any, power: bool) -> np.ndarray:
+    """float64 to values of the dtype that are not nodata and, of `power`, above 0."""
     values = to_dtype(f, dtype, 1 if power else None)
     if dtype.kind == "f":
         if power:
@@ -381,7 +386,7 @@ class ReferenceReader:
     """A whole file. Raises Refused."""
 
     def __init__(self, data: bytes, weights: Callable[[str], bytes]) -> None:
-        self.data, self.weights = data, weights
+        self.data, self.weights, self.decoded = data, weights, {}
         need(len(data) >= 64 and data[:8] == b"\x89SARZ\r\n\x1a", "preamble: magic")
         (_, version, flags, length, crc, raw, stat_length, stat_crc, tiles, index_crc, detail, coarse, reserved,
          own) = PREAMBLE.unpack(data[:64])
@@ -495,7 +500,7 @@ class ReferenceReader:
                 y[box] = tile_latents(streams, model, int(entry["quality"]), *y[box].shape[1:])
             need(not flags & (EMPTY | FALLBACK) or not any(detail[2 + B : 2 + 2 * B]), "tile: corrections of no use")
             tiles.append((number, flags, classes, detail[2:]))
-        self.y = y
+        self.decoded[group] = y, model, tiles
         pixels = model.synthesis(y) if model else np.zeros((B, 16 * y.shape[1], 16 * y.shape[2]), np.int64)
         parts = 2 if self.meta["dtype"] in PARTS else 1
         out = np.zeros((parts * B, self.H, self.W), self.dtype)

@@ -2,8 +2,8 @@
 
 It was written from the specification and shares no code with `sarz_format`: where both agree, the specification says
 enough. It reads whole rasters (section 14.1), refuses what section 15 has refused as far as its own steps come across
-it, and is slow. It checks neither the bounds of a model's arrays (section 9) nor the types of a header's metadata, and
-does not unpack control points (4.6). Contextual tiles and wide numbers are those of plain_contextual.py and
+it, and is slow. It does not check the bounds of a model's arrays (section 9) nor all of the metadata that pixels do not depend
+on, and does not unpack control points (4.6). Contextual tiles and wide numbers are those of plain_contextual.py and
 plain_wide.py, which were written in the same way; overviews are in reference_overview.py.
 
     pixels = ReferenceReader(path.read_bytes(), weights).read()      weights: SHA-256 to the bytes of a weights file
@@ -12,6 +12,7 @@ plain_wide.py, which were written in the same way; overviews are in reference_ov
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from bisect import bisect_right
@@ -79,6 +80,15 @@ def inflate(data: bytes, size: int, *dictionary: bytes) -> bytes:
     return out
 
 
+def contextual(data: bytes, shape: tuple[int, int, int], valid: Any = None, step: int | None = None) -> np.ndarray:
+    """Values of a contextual tile, int64; of a given step."""
+    try:
+        need(step is None or Bytes(data).u() == step, "contextual tile: step")
+        return np.array(plain_decode(data, shape, valid), np.int64)
+    except (IndexError, AssertionError, OverflowError) as exc:
+        raise Refused("contextual tile: malformed") from exc
+
+
 # 8.1 Segments, 8.2 Class planes, 8.4 Lossless copy, 8.5 Corrections
 
 
@@ -122,11 +132,15 @@ def lossless(copy: bytes, shape: tuple[int, int, int], dtype: np.dtype) -> np.nd
         x[:, :, 0] = np.cumsum(x[:, :, 0], axis=1, dtype=unsigned)
         return np.cumsum(x, axis=2, dtype=unsigned).view(dtype)
     if method == 1:
-        values = np.array(plain_decode(data, shape), np.int64)
+        values = contextual(data, shape, step=1)
         need(values.min() >= np.iinfo(dtype).min and values.max() <= np.iinfo(dtype).max, "lossless copy: values")
         return values.astype(dtype)
     if method == 3:
-        return np.array(plain_wide(data, shape, dtype.name), np.uint64).astype(unsigned).reshape(shape).view(dtype)
+        try:
+            patterns = plain_wide(data, shape, dtype.name)
+        except (IndexError, AssertionError, OverflowError, zlib.error) as exc:
+            raise Refused("wide numbers: malformed") from exc
+        return np.array(patterns, np.uint64).astype(unsigned).reshape(shape).view(dtype)
     source = Bytes(data)
     count, length = source.u(), source.u()
     need(count <= 65536, "table of values: count")
@@ -135,7 +149,7 @@ def lossless(copy: bytes, shape: tuple[int, int, int], dtype: np.dtype) -> np.nd
     if dtype.kind == "f":
         top = unsigned.type(1 << (8 * size - 1))
         keys = np.where(keys & top, keys ^ top, ~keys)
-    numbers = np.array(plain_decode(source.data, shape), np.int64)
+    numbers = contextual(source.data, shape, step=1)
     need(numbers.min() >= 0 and numbers.max() < count, "table of values: index")
     return keys[numbers].view(dtype)
 
@@ -382,6 +396,13 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def real(text: str) -> float:
+    """A number that is not written as an integer."""
+    v = float(text)
+    need(np.isfinite(v) and (not v.is_integer() or abs(v) >= 2**53 or text == "-0.0"), "header: a real")
+    return v
+
+
 class ReferenceReader:
     """A whole file. Raises Refused."""
 
@@ -408,21 +429,42 @@ class ReferenceReader:
         self.check_index({"detail": (at[3], at[4]), "coarse": (at[4], len(data))})
 
     def checked_header(self, raw: bytes) -> dict[str, Any]:
+        """The header, but for types and bounds of what pixels do not depend on."""
         try:
-            header = json.loads(raw.decode("utf-8"), object_pairs_hook=once)
+            header = json.loads(raw.decode("utf-8"), object_pairs_hook=once, parse_float=real, parse_constant=real)
         except (UnicodeDecodeError, json.JSONDecodeError) as exc:
             raise Refused("header: JSON") from exc
-        text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        need(text == raw.decode("utf-8"), "header: not canonical")
+        text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        need(text == raw.decode("utf-8") and "\\u0000" not in text, "header: not canonical")
         need(HEADER_KEYS <= set(header) <= HEADER_KEYS | {"notes", "target", "lossless", "bound"}, "header: keys")
         self.meta = meta = header["metadata"]
-        need({"width", "height", "dtype", "count"} <= set(meta) <= METADATA_KEYS and meta["dtype"] in DTYPES, "header: metadata")
-        need(header["scale"] in ("amplitude", "intensity", "db"), "header: scale")
-        need(header["tile_size"] in range(64, 4097, 64) and header["quality"] in range(101), "header: bounds")
-        need(sorted(b for g in header["groups"] for b in g["bands"]) == list(range(meta["count"])), "header: groups")
-        need(all(len(g["bands"]) in (1, 2) for g in header["groups"]), "header: groups")
+        need({"width", "height", "dtype", "count"} <= set(meta) <= METADATA_KEYS and meta["dtype"] in DTYPES,
+             "header: metadata")
+        count = meta["count"]
+        bounds = [(meta["width"], 1, 2**31 - 1), (meta["height"], 1, 2**31 - 1), (count, 1, 65535),
+                  (header["quality"], 0, 100), (header["tile_size"], 64, 4096)]
+        bounds += [(o, -10000, 10000) for o in header["offsets_db"]]
+        need(all(type(n) is int and low <= n <= high for n, low, high in bounds), "header: bounds")
+        need(header["tile_size"] % 64 == 0 and header["scale"] in ("amplitude", "intensity", "db"), "header: bounds")
+        a_band = ("nodata", "descriptions", "units", "scales", "offsets", "colorinterp", "band_tags")
+        need(all(len(items) == count for items in [header["offsets_db"], *(meta[key] for key in a_band if key in meta)]),
+             "header: an item a band")
+        need(header.get("notes") != [] and meta.get("tags") != {} and all(meta.get("tags", {"": 1}).values()),
+             "header: a default spelled out")
+        need(len({len(column) for column in meta.get("gcps", {}).values() if type(column) is list}) <= 1, "header: points")
+        need(sorted(b for g in header["groups"] for b in g["bands"]) == list(range(count)), "header: groups")
+        need(all(set(g) == {"bands", "model", "weights_sha256"} and len(g["bands"]) in (1, 2)
+                 and re.fullmatch("[a-z0-9][a-z0-9._-]{0,63}", g["model"]) and re.fullmatch("[0-9a-f]{64}", g["weights_sha256"])
+                 for g in header["groups"]), "header: groups")
         need(len(header.keys() & {"lossless", "bound", "target"}) <= 1, "header: two of lossless, bound and target")
-        need(meta["dtype"] not in PARTS or "lossless" in header, "header: complex without lossless")
+        need(header.get("lossless", True) is True and ("lossless" in header or meta["dtype"] not in PARTS), "header: lossless")
+        for key, kind, kinds in (("bound", "unit", ("db", "raster")), ("target", "kind", ("rmse_db", "ratio", "bpp"))):
+            goal = header.get(key)
+            need(goal is None or set(goal) == {kind, "value"} and goal[kind] in kinds and type(goal["value"]) in (int, float)
+                 and goal["value"] > 0, f"header: {key}")
+        if header["scale"] == "db" or header.get("bound", {}).get("unit") == "raster":
+            need(all(0 < abs(float(scale)) < np.inf for scale in meta.get("scales", [])), "header: scales")
+        need(header["scale"] != "db" or all(abs(float(offset)) < np.inf for offset in meta.get("offsets", [])), "header: offsets")
         self.dtype = np.dtype(PARTS.get(meta["dtype"], meta["dtype"]))
         self.size, self.H, self.W = header["tile_size"], meta["height"], meta["width"]
         self.grid = -(-self.H // self.size), -(-self.W // self.size)
@@ -552,10 +594,10 @@ class ReferenceReader:
         off = (decibels * np.log10(source.u() / 2**32) if step == 0 else step // 2 * g if method == 0
                else step / 2 * 2.0**e * g if method == 1 else step / 2 / 1024)
         need(off <= limit and (method != 1 or -1074 <= e <= 971), "bounded: coarser than the bound")
-        n = np.array(plain_decode(data, valid.shape, valid.tolist()), np.int64)
+        n = contextual(data, valid.shape, valid.tolist())
         if method == 0:
             info = np.iinfo(self.dtype)
-            need(((n >= info.min) & (n <= info.max) | ~valid).all(), "bounded: values")
+            need(info.min <= n.min() and n.max() <= info.max, "bounded: values")
             return n.astype(self.dtype)
         with np.errstate(over="ignore"):
             return to_dtype(n * 2.0**e if method == 1 else linear(n, 20480 if scale == "amplitude" else 10240), self.dtype)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ import pytest
 import rasterio
 from conftest import speckled_db, write_geotiff
 from golden.make import digest, made_models_installed
+from golden.make_invalid import Draft
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_model import made_models  # noqa: F401 (a fixture)
 from reference_overview import read_overview
-from reference_reader import ReferenceReader
+from reference_reader import ReferenceReader, Refused
 
 import sarz_format as sarz
+from sarz_format.errors import SarzFormatError
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 MODELS = GOLDEN.parent.parent / "models"
@@ -132,3 +137,54 @@ def test_made_rasters(made_models: Path, tmp_path: Path, name: str, options: dic
         assert_same(reader.read(), src.read())
         for factor in (2, 8, 16):
             assert_same(read_overview(reader, factor), src.read_overview(factor))
+
+
+@pytest.fixture(scope="module")
+def drafts(made_models: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Draft]:  # noqa: F811
+    """Files of one tile, taken apart, that have every segment and every method of copies."""
+    folder, found = tmp_path_factory.mktemp("drafts"), []
+    numbers = np.rint(100 * np.sqrt(power(2, 11, 13))).clip(1).astype(np.uint16)
+    numbers[0, 3:5, 4:9], numbers[1, 2, 2] = 0, 60000
+    reals = np.where(numbers == 0, np.nan, numbers / 7).astype(np.float32)
+    few = (numbers // 60).astype(np.float32)
+    for i, (values, options) in enumerate([
+            (numbers, {}), (numbers, {"quality": 85}), (reals, {}), (numbers, {"lossless": True}), (reals, {"lossless": True}),
+            (few, {"lossless": True}), (numbers, {"max_error_db": 0.5}), (numbers, {"max_error": 3}),
+            (reals, {"max_error_db": 0.5}), (reals, {"max_error": 2})]):
+        nodata = 0 if values is numbers else np.nan
+        write_geotiff(folder / f"{i}.tif", values, nodata=nodata)
+        sarz.compress(folder / f"{i}.tif", folder / f"{i}.sarz", tile_size=64, **options)
+        data = (folder / f"{i}.sarz").read_bytes()
+        reader = ReferenceReader(data, weights_in(made_models))
+        parts = {name: data[int(entry[name]) : int(entry[name]) + int(entry[f"{name}_length"])]
+                 for entry in reader.index for name in ("coarse", "detail")}
+        entry = reader.index[0]
+        found.append(Draft(reader.header, [], [], int(entry["flags"]), int(entry["quality"]), parts=parts))
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_changed_parts_are_refused_by_both_or_read_alike(drafts: list[Draft], made_models: Path, data: st.DataObject) -> None:  # noqa: F811
+    """Bytes of a tile with checksums that fit."""
+    draft = data.draw(st.sampled_from(drafts))
+    name = data.draw(st.sampled_from(["coarse", "detail", "detail"]))
+    part = bytearray(draft.parts[name])
+    at = data.draw(st.one_of(st.integers(0, min(len(part) - 1, 40)), st.integers(0, len(part) - 1)))
+    if data.draw(st.integers(0, 9)):
+        part[at] = data.draw(st.integers(0, 255))
+    else:
+        del part[at:]
+    changed = replace(draft, parts=draft.parts | {name: bytes(part)}).pack()
+    try:
+        with sarz.open(changed) as src:
+            expected = src.read()
+    except SarzFormatError:
+        expected = None
+    try:
+        found = ReferenceReader(changed, weights_in(made_models)).read()
+    except Refused:
+        found = None
+    assert (found is None) == (expected is None)
+    if found is not None:
+        assert_same(found, expected)

@@ -177,6 +177,8 @@ def _from_json(value: Any) -> Header:
         raise SarzFormatError(f"tile_size is {tile_size}, expected a multiple of {TILE_SIZE_STEP}")
     if value["scale"] not in SCALES:
         raise SarzFormatError(f"scale is {shown(value['scale'])}, expected one of {', '.join(SCALES)}")
+    if value["scale"] == "db":
+        _check_decibels(metadata)
     offsets = checked_list(value["offsets_db"], "offsets_db", metadata.count)
     return Header(
         metadata=metadata,
@@ -191,6 +193,14 @@ def _from_json(value: Any) -> Header:
         lossless=_lossless(value, metadata.dtype),
         bound=_bound(value, metadata),
     )
+
+
+def _check_decibels(metadata: RasterMetadata) -> None:
+    """Decibels must come back from values by each band's scale and offset."""
+    for band, (scale, offset) in enumerate(zip(metadata.scales, metadata.offsets), start=1):
+        if scale == 0 or not math.isfinite(scale) or not math.isfinite(offset):
+            raise SarzFormatError(f"band {band} has scale {scale} and offset {offset}, expected finite numbers, not 0, "
+                                  "where the pixels are dB")
 
 
 def _lossless(value: dict[str, Any], dtype: str) -> bool:

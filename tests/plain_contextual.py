@@ -17,6 +17,12 @@ OUTER = [(0, -2), (-1, -2), (-1, 2), (-2, -1), (-2, 0), (-2, 1)]
 TOP = 32752 << 7
 
 
+def within(v: int, low: int, high: int) -> int:
+    """A number of the tile; what is out of its bounds is malformed, as everything that an assert or an index finds."""
+    assert low <= v <= high
+    return v
+
+
 def clamp(v: int, low: int, high: int) -> int:
     """Section "Conventions" of sarz-1."""
     return min(max(v, low), high)
@@ -91,6 +97,7 @@ class Bytes:
         self.data = data
 
     def take(self, n: int) -> bytes:
+        assert n <= len(self.data)
         part, self.data = self.data[:n], self.data[n:]
         return part
 
@@ -102,6 +109,7 @@ class Bytes:
             shift += 7
             if byte < 128:
                 return value
+            assert shift < 63
 
     def z(self) -> int:
         value = self.u()
@@ -151,8 +159,8 @@ class Cells:
 def plain_decode(data: bytes, shape: tuple[int, int, int], valid=None) -> list[list[list[int]]]:
     """Values of every band, row and column."""
     source = Bytes(data)
-    step = source.u()
-    cells = None if step else Cells(source.u(), source.u())
+    step = within(source.u(), 0, 1 << 24)
+    cells = None if step else Cells(within(source.u(), (1 << 32) + (1 << 22), 1 << 36), within(source.u(), 1, 65535))
     bands, others = [], None
     for band in range(shape[0]):
         values, others = plain_plane(source, step, cells, shape[1:], others, None if valid is None else valid[band])
@@ -164,25 +172,28 @@ def plain_decode(data: bytes, shape: tuple[int, int, int], valid=None) -> list[l
 def plain_plane(source: Bytes, step: int, cells: Cells | None, shape: tuple[int, int], others, valid):
     """Values of a plane, and its levels and errors."""
     height, width = shape
-    flags, middle = source.take(1)[0], source.z()
+    flags, middle = source.take(1)[0], within(source.z(), -(1 << 31), (1 << 32) - 1)
     if flags == 0:
+        assert cells is None or 1 <= middle <= cells.largest
         flat = Plane(height, width, 0)
         flat.rows = [[0] * width for _ in range(height)]
         return [[middle] * width for _ in range(height)], (flat, flat)
-    lowest, highest, first_error = -source.u(), source.u(), source.u()
-    w, b = source.i16(27 if others else 18), source.z()
-    a, c = source.i16(7 if others else 5), source.z()
-    activity_shift, skew_shift = source.take(2)
+    assert flags & 1 and (step == 1 or not flags & 2)
+    lowest, highest, first_error = (-within(source.u(), 0, 1 << 31), within(source.u(), 0, (1 << 31) - 1),
+                                    within(source.u(), 0, (1 << 31) - 1))
+    w, b = source.i16(27 if others else 18), within(source.z(), -(1 << 50), 1 << 50)
+    a, c = source.i16(7 if others else 5), within(source.z(), -(1 << 56), 1 << 56)
+    activity_shift, skew_shift = (within(shift, 0, 60) for shift in source.take(2))
     thresholds = []
     for count in (flags >> 4, flags >> 2 & 3):
         t = 0
-        thresholds.append([t := t + source.u() for _ in range(count)])
+        thresholds.append([t := within(t + source.u(), 0, 2047) for _ in range(count)])
     classes = source.take(len(thresholds[0]) + 1)
     skews = len(thresholds[1]) + 1
     tables = [Table([*HALVES[k & 7][:0:-1], *HALVES[k & 7]][1:]) for k in classes for _ in range(skews)]
     repeats = [Table([16376, 16376] + [0] * 14) for _ in range(2)]
-    words = source.u()
-    state = int.from_bytes(source.take(4), "little")
+    words = within(source.u(), 0, 8 * height * width)
+    state = within(int.from_bytes(source.take(4), "little"), 1 << 16, (1 << 32) - 1)
     stream = Stream(state, [int.from_bytes(source.take(2), "little") for _ in range(words)])
     levels, errors = Plane(height, width, 0), Plane(height, width, first_error)
     values = [[0] * width for _ in range(height)]
@@ -216,9 +227,10 @@ def plain_plane(source: Bytes, step: int, cells: Cells | None, shape: tuple[int,
             else:
                 shift = classes[scale] >> 3
                 s = tables[scale * skews + skew].take(stream)
-                h = s - 7 if s < 15 else escaped(stream)
+                h = s - 7 if s < 15 else escaped(stream, shift)
                 q = (h << shift) + stream.bits(shift) - ((1 << shift) >> 1)
                 if cells:
+                    q = within(q, -4096, 4096)
                     values[y][x] = cells.move(cells.nearest(clamp(level + middle, 0, 65535)), q)
                     u = clamp(cells.logs[values[y][x]] - middle, lowest, highest)
                 else:
@@ -230,8 +242,9 @@ def plain_plane(source: Bytes, step: int, cells: Cells | None, shape: tuple[int,
     return values, (levels, errors)
 
 
-def escaped(stream: Stream) -> int:
+def escaped(stream: Stream, shift: int) -> int:
     """What an escape stands for."""
     length = stream.bits(5) + 2
+    assert length + shift <= 33
     v = stream.bits(length) + (1 << length) - 4
     return -(v >> 1) - 8 if v % 2 else (v >> 1) + 8

@@ -1,6 +1,6 @@
 """Overviews as the specification has them (section 14), pixel by pixel in plain Python and numpy: slow, and hard to get wrong.
 
-Latents come from the package; all that makes cells, sums and values of them is done here again.
+Latents come from elsewhere; all that makes cells, sums and values of them is done here again.
 """
 
 from __future__ import annotations

@@ -20,8 +20,11 @@ def encode_lossless(values: np.ndarray, valid: np.ndarray | None = None) -> byte
 
 def decode_lossless_planes(data: bytes, shape: tuple[int, int, int], dtype: np.dtype,
                            valid: np.ndarray | None = None) -> np.ndarray:
-    """Inverse of `encode_lossless`; raises SarzFormatError on anything else."""
-    return decode_integers(data, shape, dtype, valid)
+    """Inverse of `encode_lossless`; raises SarzFormatError on anything else, other lattices included."""
+    lattice, values = decode_planes(data, shape, valid)
+    if lattice.step != 1:
+        raise SarzFormatError(f"contextual tile: step {lattice.step}, expected 1 for numbers without loss")
+    return _of_dtype(values, dtype)
 
 
 def encode_integers(values: np.ndarray, bound: int = 0, valid: np.ndarray | None = None) -> tuple[bytes, np.ndarray]:
@@ -54,7 +57,10 @@ def decode_integers(data: bytes, shape: tuple[int, int, int], dtype: np.dtype,
                     valid: np.ndarray | None = None) -> np.ndarray:
     """Integers ``shape`` of `dtype` as `encode_integers` or `encode_amplitudes` coded them; SarzFormatError
     otherwise."""
-    _, values = decode_planes(data, shape, valid)
+    return _of_dtype(decode_planes(data, shape, valid)[1], dtype)
+
+
+def _of_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     info = np.iinfo(dtype)
     if values.size and not info.min <= values.min() <= values.max() <= info.max:
         raise SarzFormatError(f"contextual tile: values {values.min()} to {values.max()} do not fit {np.dtype(dtype)}")

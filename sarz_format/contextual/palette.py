@@ -7,7 +7,7 @@ import numpy as np
 
 from ..deflate import deflate, inflate
 from ..errors import SarzFormatError
-from .lossless import decode_integers, encode_lossless
+from .lossless import decode_lossless_planes, encode_lossless
 from .parameters import Reader, number
 
 LARGEST_TABLE = 1 << 16
@@ -52,7 +52,7 @@ def decode_palette(data: bytes, shape: tuple[int, int, int], dtype: np.dtype,
     raw = np.frombuffer(inflate(packed, size * unsigned.itemsize, "table of values"), np.uint8)
     steps = np.ascontiguousarray(raw.reshape(unsigned.itemsize, size).T).view(unsigned.newbyteorder("<"))[:, 0]
     table = np.cumsum(steps, dtype=unsigned)
-    indices = decode_integers(data[source.at :], shape, np.dtype(np.uint32), valid)
+    indices = decode_lossless_planes(data[source.at :], shape, np.dtype(np.uint32), valid)
     if indices.size and int(indices.max()) >= size:
         raise SarzFormatError(f"contextual tile: value {indices.max()} of a table of {size}")
     return _values(table[indices], np.dtype(dtype))

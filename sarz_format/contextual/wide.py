@@ -18,7 +18,7 @@ import numpy as np
 
 from ..deflate import deflate, inflate
 from ..errors import SarzFormatError
-from .lossless import decode_integers, encode_lossless
+from .lossless import decode_lossless_planes, encode_lossless
 from .parameters import Reader, number
 from .raw_bits import pack_bits, packed_size, unpack_bits
 
@@ -114,7 +114,7 @@ def decode_wide(data: bytes, shape: tuple[int, int, int], dtype: np.dtype) -> np
     bits = np.empty(shape, np.uint64)
     near = _read_apart(source, bits, layout)
     tile = source.take(source.number(len(data), "the size of the top bits"))
-    tops = decode_integers(tile, shape, np.dtype(np.int32), None if near.all() else near)
+    tops = decode_lossless_planes(tile, shape, np.dtype(np.int32), None if near.all() else near)
     rest = data[source.at :]
     bits[near] = join(tops[near].astype(np.int64), rest)
     return bits.astype(f"u{layout.width // 8}").view(dtype)

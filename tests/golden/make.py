@@ -14,6 +14,7 @@ frozen that is allowed, afterwards a change is a new version of the format.
 | `slc.sarz`, `slc.json` | a complex raster, losslessly; digests | the format |
 | `pair.sarz`, `single.sarz`, `crops.json` | crops coded with the installed models; digests | the models as they ship |
 | `bounded_*.sarz`, `bounded.json` | crops within a bound, by each method; digests | the bounded tiles |
+| `invalid/` | files to be refused, each for one reason: make_invalid.py | both readers |
 """
 
 from __future__ import annotations

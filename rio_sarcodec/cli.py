@@ -10,6 +10,7 @@ from .decompress import decompress
 from .failures import one_line_failures, printable
 from .info import info
 from .preview import preview
+from .serve import serve
 from .verify import verify
 
 
@@ -51,4 +52,5 @@ sarcodec.add_command(compress)
 sarcodec.add_command(decompress)
 sarcodec.add_command(info)
 sarcodec.add_command(preview)
+sarcodec.add_command(serve)
 sarcodec.add_command(verify)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import SarzOptionError
+from ..errors import SarzOptionError, UnsupportedRasterError
 from .decoding import Unit, UnitDecoder
 from .layout import Level, Region, Tiles, lay_out
 from .template import template_tags
@@ -40,6 +40,11 @@ class VirtualTiff:
     store : TileStore, optional
         Where decoded tiles are kept; several files may share one. Its own by default.
 
+    Raises
+    ------
+    UnsupportedRasterError
+        If pixels are complex integers, which numpy has no dtype for.
+
     Attributes
     ----------
     size : int
@@ -49,6 +54,9 @@ class VirtualTiff:
     def __init__(self, dataset: Dataset, store: TileStore | None = None) -> None:
         header = dataset.header
         metadata = header.metadata
+        if metadata.dtype == "complex_int16":
+            raise UnsupportedRasterError(f"{dataset.name}: complex_int16 is not read as a virtual GeoTIFF; use sarz.open, or "
+                                         "rio sarcodec decompress")
         groups = [tuple(band + 1 for band in sorted(group.bands)) for group in header.groups]
         interleave = "pixel" if len(groups) == 1 else "band"
         block = block_shape(header.tile_size, metadata.height, metadata.width)

@@ -389,7 +389,10 @@ def stepped_aside(f: np.ndarray, dtype: np.dtype, nodata: Any, power: bool) -> n
     if dtype.kind == "f":
         if power:
             values = np.clip(values, np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max)
-        return values if nodata is None else np.where(values == nodata, np.nextafter(values, dtype.type(np.inf)), values)
+        if nodata is None:
+            return values
+        away = dtype.type(-np.inf if nodata >= np.finfo(dtype).max else np.inf)
+        return np.where(values == nodata, np.nextafter(values, away), values)
     if nodata is not None:
         values[values == nodata] = int(nodata) - 1 if nodata == np.iinfo(dtype).max else int(nodata) + 1
     return values

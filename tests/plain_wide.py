@@ -61,7 +61,10 @@ def _pattern(key: int, width: int, dtype: str) -> int:
 
 def _inflated(data: bytes, size: int) -> bytes:
     stream = zlib.decompressobj(-15)
-    out = stream.decompress(data, size + 1)
+    try:
+        out = stream.decompress(data, size + 1)
+    except zlib.error as exc:
+        raise AssertionError("DEFLATE") from exc
     assert len(out) == size and stream.eof and not stream.unused_data
     return out
 

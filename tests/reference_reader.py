@@ -16,7 +16,8 @@ import re
 import struct
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal, localcontext
 from functools import cache
 from hashlib import sha256
@@ -80,13 +81,20 @@ def inflate(data: bytes, size: int, *dictionary: bytes) -> bytes:
     return out
 
 
+@contextmanager
+def malformed(what: str) -> Iterator[None]:
+    """The plain decoders check by asserts, and by running out of bytes."""
+    try:
+        yield
+    except (IndexError, AssertionError, OverflowError) as exc:
+        raise Refused(f"{what}: malformed") from exc
+
+
 def contextual(data: bytes, shape: tuple[int, int, int], valid: Any = None, step: int | None = None) -> np.ndarray:
     """Values of a contextual tile, int64; of a given step."""
-    try:
+    with malformed("contextual tile"):
         need(step is None or Bytes(data).u() == step, "contextual tile: step")
         return np.array(plain_decode(data, shape, valid), np.int64)
-    except (IndexError, AssertionError, OverflowError) as exc:
-        raise Refused("contextual tile: malformed") from exc
 
 
 # 8.1 Segments, 8.2 Class planes, 8.4 Lossless copy, 8.5 Corrections
@@ -136,15 +144,14 @@ def lossless(copy: bytes, shape: tuple[int, int, int], dtype: np.dtype) -> np.nd
         need(values.min() >= np.iinfo(dtype).min and values.max() <= np.iinfo(dtype).max, "lossless copy: values")
         return values.astype(dtype)
     if method == 3:
-        try:
+        with malformed("wide numbers"):
             patterns = plain_wide(data, shape, dtype.name)
-        except (IndexError, AssertionError, OverflowError, zlib.error) as exc:
-            raise Refused("wide numbers: malformed") from exc
         return np.array(patterns, np.uint64).astype(unsigned).reshape(shape).view(dtype)
     source = Bytes(data)
-    count, length = source.u(), source.u()
+    with malformed("table of values"):
+        count, packed = source.u(), source.take(source.u())
     need(count <= 65536, "table of values: count")
-    raw = np.frombuffer(inflate(source.take(length), count * size), np.uint8).reshape(size, count)
+    raw = np.frombuffer(inflate(packed, count * size), np.uint8).reshape(size, count)
     keys = np.cumsum(sum(line.astype(unsigned) << unsigned.type(8 * k) for k, line in enumerate(raw)), dtype=unsigned)
     if dtype.kind == "f":
         top = unsigned.type(1 << (8 * size - 1))
@@ -382,7 +389,10 @@ def stepped_aside(f: np.ndarray, dtype: np.dtype, nodata: Any, power: bool) -> n
     if dtype.kind == "f":
         if power:
             values = np.clip(values, np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max)
-        return values if nodata is None else np.where(values == nodata, np.nextafter(values, dtype.type(np.inf)), values)
+        if nodata is None:
+            return values
+        away = dtype.type(-np.inf if nodata >= np.finfo(dtype).max else np.inf)
+        return np.where(values == nodata, np.nextafter(values, away), values)
     if nodata is not None:
         values[values == nodata] = int(nodata) - 1 if nodata == np.iinfo(dtype).max else int(nodata) + 1
     return values
@@ -586,14 +596,17 @@ class ReferenceReader:
         need(method == 2 if ratios and not integers else method in (0, 2) if ratios else method == (0 if integers else 1),
              "bounded: method")
         e = int.from_bytes(data[:2], "little", signed=True)
+        need(method != 1 or len(data) >= 2 and -1074 <= e <= 971, "bounded: exponent")
         data = data[2:] if method == 1 else data
         source = Bytes(data)
-        step = source.u()
+        with malformed("contextual tile"):
+            step = source.u()
+            ratio = source.u() if step == 0 else 1
         need((step == 0) == (ratios and method == 0), "bounded: cells or steps")
         decibels = 20 if scale == "amplitude" else 10
-        off = (decibels * np.log10(source.u() / 2**32) if step == 0 else step // 2 * g if method == 0
+        off = (decibels * np.log10(max(ratio, 1) / 2**32) if step == 0 else step // 2 * g if method == 0
                else step / 2 * 2.0**e * g if method == 1 else step / 2 / 1024)
-        need(off <= limit and (method != 1 or -1074 <= e <= 971), "bounded: coarser than the bound")
+        need(off <= limit, "bounded: coarser than the bound")
         n = contextual(data, valid.shape, valid.tolist())
         if method == 0:
             info = np.iinfo(self.dtype)

@@ -21,10 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_model import made_models  # noqa: F401 (a fixture)
 from reference_overview import read_overview
-from reference_reader import ReferenceReader, Refused
+from reference_reader import ReferenceReader, Refused, table
 
 import sarz_format as sarz
 from sarz_format.errors import SarzFormatError
+from sarz_format.radiometry import BandRadiometry
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 MODELS = GOLDEN.parent.parent / "models"
@@ -137,6 +138,18 @@ def test_made_rasters(made_models: Path, tmp_path: Path, name: str, options: dic
         assert_same(reader.read(), src.read())
         for factor in (2, 8, 16):
             assert_same(read_overview(reader, factor), src.read_overview(factor))
+
+
+@pytest.mark.parametrize(("dtype", "scale", "offset", "nodata", "gain"), [
+    ("uint16", "amplitude", 45, 0, 1.0), ("uint16", "amplitude", 45, 65535, 1.0), ("float32", "intensity", -12, np.nan, 1.0),
+    ("float32", "intensity", 3000, float(np.finfo("f4").max), 1.0), ("float64", "intensity", -12, None, 1.0),
+    ("float32", "db", -15, 0, 1.0), ("int16", "db", -15, -1500, 0.01), ("float32", "db", 0, -3.0, -2.0)])
+def test_tables_of_values(dtype: str, scale: str, offset: int, nodata: float | None, gain: float) -> None:
+    """All 65536 of them."""
+    header = {"offsets_db": [offset], "scale": scale, "metadata": {"count": 1, "scales": [gain]}}
+    found = table(header, 0, np.dtype(dtype), None if nodata is None else np.dtype(dtype).type(nodata))
+    expected = BandRadiometry(np.dtype(dtype), scale, offset, gain, 0.0, nodata).value_table
+    assert_same(found, np.roll(expected, 32768))
 
 
 @pytest.fixture(scope="module")

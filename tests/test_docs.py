@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,9 @@ PAGES = sorted(
 )
 
 PAGES_WITH_PYTHON = ("README.md", "docs/quickstart.md", "docs/api.md", "docs/vsisarz.md", "docs/feeding.md", "docs/xarray.md")
+
+PAGE_OF_PYTHON_AND_COMMANDS = "docs/everywhere.md"
+"""Its snippets, of both languages, run in the order of the page."""
 
 FOREIGN_PATHS = ("tests/data/README.md",)
 """Pages that name paths in other repositories."""
@@ -84,7 +88,33 @@ def test_python_snippets_run(page, checkout):
 
 
 def test_every_page_with_python_is_tested():
-    assert {page for page in PAGES if blocks(page, "python")} == set(PAGES_WITH_PYTHON)
+    assert {page for page in PAGES if blocks(page, "python")} == {*PAGES_WITH_PYTHON, PAGE_OF_PYTHON_AND_COMMANDS}
+
+
+def test_everywhere_snippets_run(checkout):
+    pattern = re.compile(r"^```(python|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    snippets = pattern.findall(page_text(PAGE_OF_PYTHON_AND_COMMANDS))
+    assert {language for language, _ in snippets} == {"python", "bash"}
+    names: dict[str, object] = {"__name__": "__main__"}
+    for number, (language, snippet) in enumerate(snippets, 1):
+        if language == "bash":
+            run_shell(snippet, checkout)
+        else:
+            exec(compile(snippet, f"{PAGE_OF_PYTHON_AND_COMMANDS}, snippet {number}", "exec"), names)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:numpy")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_everywhere_rio_tiler_snippet_runs(checkout):
+    pytest.importorskip("rio_tiler")
+    (snippet,) = blocks(PAGE_OF_PYTHON_AND_COMMANDS, "python rio_tiler")
+    exec(compile(snippet, f"{PAGE_OF_PYTHON_AND_COMMANDS}, rio-tiler", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="GDAL's tools are not installed")
+def test_everywhere_gdal_snippet_runs(checkout):
+    (script,) = blocks(PAGE_OF_PYTHON_AND_COMMANDS, "bash gdalinfo")
+    assert "STATISTICS_MEAN" in run_shell(script, checkout)
 
 
 def test_quickstart_commands_run(checkout):

@@ -7,9 +7,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +25,7 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 
 from sarz_format.container import open_container
-from sarz_format.serving import Server, Site
+from sarz_format.serving import Server, Site, handler
 from sarz_format.serving.byte_ranges import UnsatisfiableError, requested_ranges
 from sarz_format.virtual_tiff import VirtualTiff
 
@@ -44,6 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (served / "notes.txt").write_text("no")
     (served / "link.sarz").symlink_to(top / "secret.sarz")
     (served / "inner.sarz").symlink_to(served / "scene.sarz")
+    (served / "unhidden.sarz").symlink_to(served / ".hidden" / "c.sarz")
     return served
 
 
@@ -102,7 +105,7 @@ def test_list_names_what_is_served(server: Server) -> None:
 
 @pytest.mark.parametrize("path", [
     "/secret.tif", "/../secret.tif", "/%2e%2e/secret.tif", "/..%2fsecret.tif", "/north%20pole/../../secret.tif", "//secret.tif",
-    "/link.tif", "/.hidden/c.tif", "/.d.tif", "/notes.txt", "/scene.sarz", "/scene.tif/", "/scene", "/%00.tif", "/..\\secret.tif",
+    "/link.tif", "/unhidden.tif", "/.hidden/c.tif", "/.d.tif", "/notes.txt", "/scene.sarz", "/scene.tif/", "/scene", "/%00.tif", "/..\\secret.tif",
     "/scene.tif.aux.xml", "/scene.tif.ovr", "/scene.tif.msk", "/north%20pole", "/etc/passwd", "/%ff.tif",
 ])  # fmt: skip
 def test_nothing_else_is_there(server: Server, path: str) -> None:
@@ -161,12 +164,62 @@ def test_several_ranges_come_as_parts(server: Server, folder: Path) -> None:
 def test_conditions(server: Server) -> None:
     _, headers, _ = ask(server, "/scene.tif", "HEAD")
     assert ask(server, "/scene.tif", If_None_Match=headers["etag"])[0] == 304
-    assert ask(server, "/scene.tif", "HEAD", Range="bytes=0-9", If_Range=headers["etag"])[0] == 206
-    assert ask(server, "/scene.tif", "HEAD", Range="bytes=0-9", If_Range='"another"')[0] == 200
+    assert ask(server, "/scene.tif", If_None_Match="*")[0] == 304
+    assert ask(server, "/scene.tif", If_None_Match=f'"another", W/{headers["etag"]}')[0] == 304
+    assert ask(server, "/scene.tif", If_Modified_Since=headers["last-modified"])[0] == 304
+    assert ask(server, "/scene.tif", "HEAD", If_Modified_Since="Mon, 01 Jan 2001 00:00:00 GMT")[0] == 200
+    assert ask(server, "/scene.tif", "HEAD", If_Modified_Since="yesterday")[0] == 200
+    assert ask(server, "/scene.tif", Range="bytes=0-9", If_Range=headers["etag"])[0] == 206
+    assert ask(server, "/scene.tif", Range="bytes=0-9", If_Range='"another"')[0] == 200
+    assert ask(server, "/scene.tif", "HEAD", Range="bytes=0-9")[0] == 200
     status, headers, _ = ask(server, "/scene.tif", Range="bytes=99999999-")
     assert status == 416 and headers["content-range"].startswith("bytes */")
     assert ask(server, "/scene.tif", "HEAD", Range="lines=1-2")[0] == 200
-    assert ask(server, "/scene.tif", "POST")[0] == 501
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        status, headers, _ = ask(server, "/scene.tif", method)
+        assert (status, headers["allow"], headers["connection"]) == (405, "GET, HEAD, OPTIONS", "close")
+
+
+def test_a_body_is_no_request(server: Server) -> None:
+    inner = b"GET /scene.tif HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.create_connection(server.server_address[:2], timeout=30) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(inner) + inner)
+        assert client.makefile("rb").read().count(b"HTTP/1.1 ") == 1
+
+
+def test_small_answers_come_at_once(server: Server) -> None:
+    """Without waiting for the client's delayed acknowledgement, 40 ms."""
+    connection, seconds = http.client.HTTPConnection(*server.server_address[:2], timeout=30), []
+    for _ in range(15):
+        begun = time.perf_counter()
+        connection.request("GET", "/scene.tif", headers={"Range": "bytes=0-99"})
+        connection.getresponse().read()
+        seconds.append(time.perf_counter() - begun)
+    connection.close()
+    assert sorted(seconds)[7] < 0.03
+
+
+def test_slow_clients_are_served(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler.Handler, "timeout", 0.5)
+    with running(Server(Site(folder), port=0)) as server, socket.socket() as client:
+        expected = len(ask(server, "/scene.tif")[2])
+        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)  # of connections to come
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        client.connect(server.server_address[:2])
+        client.settimeout(30)
+        client.sendall(b"GET /scene.tif HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received, begun = 0, time.monotonic()
+        while received < expected and (data := client.recv(64 << 10)):
+            received += len(data)
+            time.sleep(0.02)
+        assert received >= expected and time.monotonic() - begun > 0.5
+
+
+def test_names_need_not_be_utf8(tmp_path: Path, folder: Path) -> None:
+    shutil.copy(folder / "scene.sarz", os.fsencode(tmp_path) + b"/caf\xe9 \xe2\x82\xac.sarz")
+    with running(Server(Site(tmp_path), port=0)) as server:
+        (path,) = json.loads(ask(server, "/")[2])
+        assert path == "/caf%E9%20%E2%82%AC.tif" and ask(server, path, Range="bytes=0-9")[0] == 206
 
 
 @pytest.mark.parametrize(("header", "expected"), [
@@ -211,7 +264,8 @@ def test_damage_is_an_error_with_the_tile_named(tmp_path: Path, folder: Path) ->
         size = int(ask(server, "/damaged.tif", "HEAD")[1]["content-length"])
         status, _, body = ask(server, "/damaged.tif", Range=f"bytes={size - 100}-")
         assert status == 500 and b"tile row 3, column 3" in body
-        assert ask(server, "/broken.tif")[0] == 500
+        status, _, body = ask(server, "/broken.tif")
+        assert status == 500 and body.startswith(b"/broken.tif") and str(tmp_path).encode() not in body
 
 
 def test_a_file_that_changes_is_another_one(tmp_path: Path) -> None:
@@ -235,6 +289,11 @@ def test_browsers_only_where_allowed(server: Server, folder: Path) -> None:
 def test_what_cannot_be_served(tmp_path: Path, server: Server) -> None:
     with pytest.raises(sarz.SarzFileNotFoundError, match=r"expected a \.sarz file or a folder"):
         Site(tmp_path / "nothing")
+    with pytest.raises(sarz.SarzIOError, match=r"ends in \.sarz"):
+        Site(HARVEY)
+    (tmp_path / "no.sarz").write_bytes(b"II*" + bytes(100))
+    with pytest.raises(sarz.SarzFormatError):
+        Site(tmp_path / "no.sarz")
     with pytest.raises(sarz.SarzIOError, match="cannot listen"):
         Server(Site(tmp_path), port=server.server_address[1])
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
@@ -19,7 +20,12 @@ from .site import Entry, Site
 PIECE = 16 << 20
 """Bytes that are decoded and sent at once."""
 
+SENT_AT_ONCE = 64 << 10
+"""Bytes that a client has `IDLE_SECONDS` to take: a socket's timeout counts for all that is sent by one call."""
+
 IDLE_SECONDS = 60
+
+METHODS = "GET, HEAD, OPTIONS"
 
 TIFF_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
@@ -35,6 +41,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = f"sarz/{__version__}", ""
     timeout = IDLE_SECONDS
+    # Headers and body are sent apart; the second must not wait until the client has acknowledged the first, some 40 ms.
+    disable_nagle_algorithm = True
+    error_message_format, error_content_type = "%(message)s\n", "text/plain; charset=utf-8"
 
     def do_GET(self) -> None:
         """Send a file, ranges of it, or the list of files."""
@@ -46,9 +55,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_OPTIONS(self) -> None:
         """Tell a browser that it may ask for ranges."""
-        self._begin(HTTPStatus.NO_CONTENT, {"Allow": "GET, HEAD, OPTIONS", "Content-Length": "0"})
+        self._begin(HTTPStatus.NO_CONTENT, {"Allow": METHODS})
+
+    def do_POST(self) -> None:
+        """Nothing can be changed."""
+        self.close_connection = True
+        self._fail(HTTPStatus.METHOD_NOT_ALLOWED, f"{self.command} is not answered; {METHODS} are", {"Allow": METHODS})
+
+    do_PUT = do_PATCH = do_DELETE = do_POST
 
     def _answer(self) -> None:
+        if "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0").strip() != "0":
+            self.close_connection = True  # the body is not read, and must not be taken for the next request
         try:
             path = urlsplit(self.path).path
         except ValueError:
@@ -65,15 +83,17 @@ class Handler(BaseHTTPRequestHandler):
             self._send_file(entry, entry.open())
         except SarzError as error:
             # Nothing of the body has been sent: pieces are decoded before their headers.
-            self._fail(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+            self._fail(HTTPStatus.INTERNAL_SERVER_ERROR, str(error).replace(entry.path, path))
 
     def _send_file(self, entry: Entry, tiff: VirtualTiff) -> None:
         headers = {"ETag": entry.etag, "Last-Modified": formatdate(entry.changed, usegmt=True), "Accept-Ranges": "bytes"}
-        if entry.etag in (self.headers.get("If-None-Match") or ""):
+        if self._is_known(entry):
             self._begin(HTTPStatus.NOT_MODIFIED, headers)
             return
         condition = self.headers.get("If-Range")
-        wanted = self.headers.get("Range") if condition in (None, entry.etag, headers["Last-Modified"]) else None
+        # Ranges have a meaning for GET only (RFC 9110, section 14.2).
+        applies = self.command == "GET" and condition in (None, entry.etag, headers["Last-Modified"])
+        wanted = self.headers.get("Range") if applies else None
         try:
             ranges = requested_ranges(wanted, tiff.size)
         except UnsatisfiableError as error:
@@ -88,6 +108,17 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send_parts(headers, tiff, ranges)
 
+    def _is_known(self, entry: Entry) -> bool:
+        """Whether the client has the file as it is (RFC 9110, sections 13.1.2 and 13.1.3)."""
+        tags = self.headers.get("If-None-Match")
+        if tags is not None:
+            return tags.strip() == "*" or entry.etag in re.findall(r'"[^"]*"', tags)
+        try:
+            since = parsedate_to_datetime(self.headers.get("If-Modified-Since", ""))
+            return int(entry.changed) <= since.timestamp()
+        except (ValueError, OverflowError):  # no date
+            return False
+
     def _send_bytes(self, status: HTTPStatus, headers: dict[str, str], tiff: VirtualTiff, offset: int, length: int) -> None:
         """Send a range, a piece at a time, so that memory is bounded."""
         headers = headers | {"Content-Length": str(length)}
@@ -96,13 +127,13 @@ class Handler(BaseHTTPRequestHandler):
             return
         first = tiff.read(offset, min(PIECE, length))
         self._begin(status, headers)
-        self.wfile.write(first)
+        self._write(first)
         self._write_rest(_pieces(offset + len(first), length - len(first)), tiff)
 
     def _write_rest(self, pieces: Iterator[tuple[int, int]], tiff: VirtualTiff) -> None:
         try:
             for piece in pieces:
-                self.wfile.write(tiff.read(*piece))
+                self._write(tiff.read(*piece))
         except SarzError as error:
             # The status is sent already; a connection that breaks off is the only way to say it.
             self.close_connection = True
@@ -127,7 +158,12 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, status: HTTPStatus, kind: str, body: bytes, headers: dict[str, str] | None = None) -> None:
         self._begin(status, (headers or {}) | {"Content-Type": kind, "Content-Length": str(len(body))})
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self._write(body)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        for start in range(0, len(view), SENT_AT_ONCE):
+            self.wfile.write(view[start : start + SENT_AT_ONCE])
 
     def _begin(self, status: HTTPStatus, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -138,6 +174,8 @@ class Handler(BaseHTTPRequestHandler):
             }  # fmt: skip
         for name, value in headers.items():
             self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it)

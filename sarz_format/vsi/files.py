@@ -13,6 +13,7 @@ from ..errors import SarzIOError
 from ..reader import Dataset
 from ..reader_options import DEFAULT_CACHE_BYTES
 from ..virtual_tiff import TileStore, VirtualTiff
+from ..virtual_tiff.tile_store import DEFAULT_BYTES
 from .paths import Stamp, find
 
 MAX_FILES = 64
@@ -24,14 +25,16 @@ _Key = tuple[str, Stamp]
 class Files:
     """Virtual GeoTIFFs by path and stamp. Safe from several threads.
 
-    All files share one store of decoded tiles (128 MiB) and one cache of tiles before synthesis (256 MiB), so memory does
-    not grow with the number of files.
+    All files share one store of decoded tiles (`store_bytes`, 128 MiB) and one cache of tiles before synthesis
+    (`cache_bytes`, 256 MiB), so memory does not grow with the number of files.
     """
 
-    def __init__(self, limit: int = MAX_FILES) -> None:
+    def __init__(self, limit: int = MAX_FILES, store_bytes: int = DEFAULT_BYTES,
+                 cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._limit = limit
         self._open: OrderedDict[_Key, VirtualTiff] = OrderedDict()
-        self._store = TileStore()
+        self._store = TileStore(store_bytes)
+        self._cache_bytes = cache_bytes
         self._before_synthesis: Any = None
         self._lock = threading.Lock()
 
@@ -76,5 +79,5 @@ class Files:
 
         with self._lock:
             if self._before_synthesis is None:
-                self._before_synthesis = TileCache(DEFAULT_CACHE_BYTES)
+                self._before_synthesis = TileCache(self._cache_bytes)
         return WindowDecoder(container, cache=self._before_synthesis.part(owner), **options)

@@ -12,14 +12,15 @@ import numpy as np
 from .codec.cells import with_presence
 from .codec.entropy import Decoder
 from .codec.payload import split_segments
-from .codec.pool import map_batches, parallel_map
+from .codec.pool import parallel_map
 from .container import Container
 from .errors import DamagedTileError, SarzFormatError
 from .grid import BLOCK
 from .index import TileEntry
 from .mask import VALID, ZERO, ClassPlane, unpack_plane
 from .overview import COARSE_FACTOR
-from .tiles import Key, TileCache, check_classes
+from .tile_work import Key, guarded, synthesise_hyperlatents
+from .tiles import TileCache, check_classes
 
 if TYPE_CHECKING:
     from .codec.device import Engine
@@ -104,27 +105,15 @@ class CoarseLoader:
         parts = self.container.read_parts([(number, "coarse") for number in numbers])
         work = [_Decoding(key, index[number], part) if isinstance(part, bytes)
                 else _Decoding(key, index[number], b"", damage=part) for key, number, part in zip(keys, numbers, parts)]
-        parallel_map(lambda w: _guarded(w, self._start, engine), work)
+        parallel_map(lambda w: guarded(w, self._start, engine), work)
         if engine is not None:
             self._decode_latents(work, engine, run)
         return [CoarseTile(w.entry, damage=w.damage) if w.damage is not None
                 else CoarseTile(w.entry, w.latents, w.valid, w.zero) for w in work]
 
     def _decode_latents(self, work: list[_Decoding], engine: Engine, run: BatchRunner) -> None:
-        from .codec.mosaic import batches
-
-        by_shape: dict[tuple[int, ...], list[_Decoding]] = {}
-        for w in work:
-            if w.z is not None and w.damage is None:
-                by_shape.setdefault(w.z.shape, []).append(w)
-
-        def finish(batch: list[_Decoding]) -> None:
-            for w, sums in zip(batch, run(engine.network.coarse_sums, [w.z for w in batch])):
-                w.sums = sums
-            parallel_map(lambda w: _guarded(w, self._finish, engine), batch)
-
-        jobs = [part for same in by_shape.values() for part in batches(same, run.batch_size)]
-        map_batches(engine.network.device, finish, jobs)
+        synthesise_hyperlatents(work, run, engine.network.device, engine.network.coarse_sums,
+                                lambda w: guarded(w, self._finish, engine))
 
     def _start(self, work: _Decoding, engine: Engine | None) -> None:
         header = self.container.header
@@ -146,17 +135,6 @@ class CoarseLoader:
 
     def _latent_shape(self, work: _Decoding) -> tuple[int, int]:
         return self.container.header.grid.tile(*work.key[1:]).blocks(BLOCK).shape
-
-
-def _guarded(work: _Decoding, step: Callable, engine: Engine | None) -> None:
-    """Run a step of one tile; malformed bytes (which a CRC cannot exclude) become that tile's damage."""
-    if work.damage is not None:
-        return
-    try:
-        step(work, engine)
-    except SarzFormatError as exc:
-        group, row, col = work.key
-        work.damage = DamagedTileError(row, col, group, str(exc))
 
 
 def _cell_counts(plane: ClassPlane, wanted: int, shape: tuple[int, int]) -> np.ndarray:

@@ -22,7 +22,8 @@ from .overview_decoder import OverviewDecoder
 from .read_statistics import ReadStatistics
 from .reader_options import DEFAULT_CACHE_BYTES
 from .reports import NO_ARITHMETIC
-from .tiles import CachePart, Key, LoadedTile, TileCache, TileLoader
+from .tile_work import Key
+from .tiles import CachePart, LoadedTile, TileCache, TileLoader
 from .timing import Stages
 from .weights import find_model
 from .window_jobs import (

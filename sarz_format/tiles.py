@@ -16,7 +16,7 @@ from .bands import allowance
 from .bounded import decode_bounded
 from .codec.corrections import Corrections, unpack_corrections
 from .codec.entropy import Decoder
-from .codec.pool import map_batches, parallel_map
+from .codec.pool import parallel_map
 from .codec.tile import TileParts
 from .container import Container
 from .dtypes import from_parts, is_complex, part_dtype
@@ -26,13 +26,11 @@ from .grid import BLOCK
 from .header import Header
 from .index import TileEntry
 from .mask import NODATA, VALID, ClassPlane, representable, restored
+from .tile_work import Key, guarded, synthesise_hyperlatents
 
 if TYPE_CHECKING:
     from .codec.device import Engine
     from .codec.mosaic import BatchRunner
-
-Key = tuple[int, int, int]
-"""``(group, tile row, tile col)``."""
 
 Parts = tuple[bytes | DamagedTileError, bytes | DamagedTileError]
 """The coarse and the detail part of a tile."""
@@ -151,7 +149,7 @@ class _Decoding:
     values: np.ndarray | None = None
     decoder: Decoder | None = None
     z: np.ndarray | None = None
-    totals: np.ndarray | None = None
+    sums: np.ndarray | None = None
     latents: np.ndarray | None = None
     damage: DamagedTileError | None = None
 
@@ -240,26 +238,14 @@ class TileLoader:
 
     def _decode(self, engine: Engine | None, run: BatchRunner | None, keys: list[Key]) -> list[tuple[Key, LoadedTile]]:
         work = self._fetch(keys)
-        parallel_map(lambda w: self._guarded(w, self._start, engine), work)
+        parallel_map(lambda w: guarded(w, self._start, engine), work)
         if engine is not None and run is not None:
             self._decode_latents(work, engine, run)
         return [(w.key, _loaded(w)) for w in work]
 
     def _decode_latents(self, work: list[_Decoding], engine: Engine, run: BatchRunner) -> None:
-        from .codec.mosaic import batches  # torch is imported where there are latents
-
-        by_shape: dict[tuple[int, ...], list[_Decoding]] = {}
-        for w in work:
-            if w.z is not None and w.damage is None:
-                by_shape.setdefault(w.z.shape, []).append(w)
-
-        def finish(batch: list[_Decoding]) -> None:
-            for w, totals in zip(batch, run(engine.network.hyper_synthesis, [w.z for w in batch])):
-                w.totals = totals
-            parallel_map(lambda w: self._guarded(w, self._finish, engine), batch)
-
-        jobs = [part for same in by_shape.values() for part in batches(same, run.batch_size)]
-        map_batches(engine.network.device, finish, jobs)
+        synthesise_hyperlatents(work, run, engine.network.device, engine.network.hyper_synthesis,
+                                lambda w: guarded(w, self._finish, engine))
 
     def _fetch(self, keys: list[Key]) -> list[_Decoding]:
         parts = dict(getattr(self._ahead, "parts", {}))
@@ -270,17 +256,6 @@ class TileLoader:
             damage = next((p for p in (coarse, detail) if isinstance(p, DamagedTileError)), None)
             work.append(_Decoding(key, self.container.index[self._number(key)], coarse, detail, damage=damage))
         return work
-
-    @staticmethod
-    def _guarded(work: _Decoding, step, engine: Engine | None) -> None:
-        """Run a step of one tile; malformed bytes (which a CRC cannot exclude) become that tile's damage."""
-        if work.damage is not None:
-            return
-        try:
-            step(work, engine)
-        except SarzFormatError as exc:
-            group, row, col = work.key
-            work.damage = DamagedTileError(row, col, group, str(exc))
 
     def _start(self, work: _Decoding, engine: Engine | None) -> None:
         group, row, col = work.key
@@ -319,7 +294,7 @@ class TileLoader:
         return restored(parts.planes, exact, [header.metadata.nodata[band] for band in bands], values)
 
     def _finish(self, work: _Decoding, engine: Engine) -> None:
-        work.latents = engine.coder.decode(work.decoder, work.parts.detail, work.totals, self._latent_shape(work.key),
+        work.latents = engine.coder.decode(work.decoder, work.parts.detail, work.sums, self._latent_shape(work.key),
                                            work.entry.quality)
 
     def _latent_shape(self, key: Key) -> tuple[int, int]:
